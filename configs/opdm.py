@@ -1,0 +1,77 @@
+"""The model sizes and their training."""
+
+from opdm.config import (
+    CelDataConfig,
+    ChoiceHeadConfig,
+    FlowAdapterConfig,
+    JointObjectiveConfig,
+    ModelConfig,
+    OffsetAdapterConfig,
+    OptimizerConfig,
+    ReferenceConfig,
+    ReverseConfig,
+    Run,
+    UNetConfig,
+)
+
+OPDM = ModelConfig()
+
+OPDM_BASE = ModelConfig(
+    unet=UNetConfig(widths=(64, 128, 256, 512), blocks_per_level=2, attention_levels=(3,)),
+    reference=ReferenceConfig(blocks_per_level=2),
+    adapter=OffsetAdapterConfig(widths=(32, 64, 128, 256)),
+)
+
+OPDM_SMALL = ModelConfig(
+    unet=UNetConfig(
+        widths=(32, 64, 96, 128), blocks_per_level=1, attention_levels=(3,), attention_head_width=32, norm_groups=8
+    ),
+    reference=ReferenceConfig(blocks_per_level=1),
+    adapter=FlowAdapterConfig(blocks_per_level=1),
+    head=ChoiceHeadConfig(),
+    working_size=256,
+)
+
+OPDM_TINY = ModelConfig(
+    unet=UNetConfig(
+        widths=(8, 8, 8, 8), blocks_per_level=1, attention_levels=(3,), attention_head_width=4, norm_groups=4
+    ),
+    reference=ReferenceConfig(blocks_per_level=1),
+    adapter=OffsetAdapterConfig(kernel_size=3, widths=(8, 8, 8, 8), blocks_per_level=1),
+    sampling_steps=2,
+    working_size=64,
+)
+
+OPDM_RUNS = {
+    "opdm": Run(
+        description="The paper's model and training: about 205 M parameters, 224 px, batch 1, 150 k steps.", model=OPDM
+    ),
+    "opdm-base": Run(description="The paper's training of a model a quarter of the size.", model=OPDM_BASE),
+    "opdm-small": Run(
+        description="The weights inside the package: 4 M parameters, trained on a CPU.",
+        model=OPDM_SMALL,
+        objective=JointObjectiveConfig(
+            perceptual_weight=0, last_timestep_share=0.5, reverse=ReverseConfig(gradient="one-step")
+        ),
+        data=CelDataConfig(shot_sizes=(176, 256), crop_size=160),
+        optimizer=OptimizerConfig(lr=4e-4, warmup_steps=200, decay="cosine", ema_decay=0.999),
+        steps=2400,
+        batch_size=8,
+        precision="bf16",
+        checkpoint_every=100,
+        validate_every=500,
+    ),
+    "smoke": Run(
+        description="Four steps of a tiny model, to see that everything works.",
+        model=OPDM_TINY,
+        objective=JointObjectiveConfig(perceptual_weight=0),
+        data=CelDataConfig(shot_sizes=(64, 64), crop_size=64, longest_gap=3),
+        steps=4,
+        batch_size=2,
+        checkpoint_every=2,
+        validate_every=4,
+        log_every=1,
+        validation_shots=2,
+        workers=0,
+    ),
+}

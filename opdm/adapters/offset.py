@@ -1,0 +1,107 @@
+"""The Offset-Adapter (section 3.2): deformable-convolution offsets between drawing and keyframes, at every level."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from opdm.adapters.contract import Adapter, Guidance
+from opdm.blocks import BottleneckBlock
+from opdm.conditions import Conditions
+from opdm.config import OffsetAdapterConfig, UNetConfig
+from opdm.warp import backward_warp, mean_offset_px
+
+
+class LevelEstimator(nn.Module):
+    """The estimator of one level: a convolution, bottleneck residual blocks, and a convolution to the offsets, which
+    starts at zero: no motion."""
+
+    def __init__(self, width: int, *, blocks: int, channels: int):
+        super().__init__()
+        self.stem = nn.Conv2d(4, width, 3, padding=1)
+        self.blocks = nn.Sequential(*(BottleneckBlock(width) for _ in range(blocks)))
+        self.project = nn.Conv2d(width, channels, 3, padding=1)
+        for parameter in self.project.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, pair: Tensor) -> Tensor:
+        """Drawing and keyframe (B, 4, H, W) in [-1, 1]: offsets (B, 2 N^2, H, W) in pixels."""
+        return self.project(self.blocks(self.stem(pair.to(self.stem.weight.dtype))))
+
+
+class OffsetEstimator(nn.Module):
+    """At each level of an image pyramid: (drawing, one keyframe) to N x N offsets per pixel (equation 1).
+
+    Ours, where the paper is silent: one deformable group, offsets in pixels of their level, and both branches share
+    these weights.
+    """
+
+    def __init__(self, config: OffsetAdapterConfig):
+        super().__init__()
+        self.channels = 2 * config.kernel_size**2
+        self.levels = nn.ModuleList(
+            LevelEstimator(width, blocks=config.blocks_per_level, channels=self.channels) for width in config.widths
+        )
+
+    def forward(self, lines: Tensor, keyframe: Tensor) -> list[Tensor]:
+        """lines (B, 1, H, W) and keyframe (B, 3, H, W) in [-1, 1]: offsets (B, 2 N^2, H / 2^l, W / 2^l) in pixels of
+        their level, torchvision's order (dy, dx per kernel position)."""
+        pair = torch.cat([lines, keyframe], dim=1)
+        offsets = []
+        for level in self.levels:
+            offsets.append(level(pair))
+            pair = F.avg_pool2d(pair, 2)
+        return offsets
+
+
+class OffsetAdapter(Adapter):
+    """Offsets to every keyframe, brought to the U-Net's widths; proposes the keyframes unmoved and moved by the mean
+    offset."""
+
+    def __init__(self, config: OffsetAdapterConfig, *, references: int, unet: UNetConfig):
+        super().__init__(config, references=references, unet=unet)
+        self.estimator = OffsetEstimator(config)
+        self.projections = nn.ModuleList(
+            nn.Conv2d(references * self.estimator.channels, width, 3, padding=1) for width in unet.widths
+        )
+        self.proposals = 2 * references
+
+    def forward(self, conditions: Conditions) -> Guidance:
+        """Features (B, C_l, H_l, W_l) per level; proposals (B, 2 K, 3, H, W), the moved keyframes first."""
+        keyframes = conditions.keyframes  # (B, K, 3, H, W)
+        offsets = self.estimate(conditions)  # L x (B, K, 2 N^2, H_l, W_l)
+        features = [project(level.flatten(1, 2)) for project, level in zip(self.projections, offsets, strict=True)]
+        flow_px = mean_offset_px(offsets[0].flatten(0, 1)).float()  # (B K, 2, H, W)
+        moved = backward_warp(keyframes.flatten(0, 1).float(), flow_px).unflatten(0, keyframes.shape[:2])
+        return Guidance(features, torch.cat([moved, keyframes.float()], dim=1))
+
+    def estimate(self, conditions: Conditions) -> list[Tensor]:
+        """The offsets to every keyframe: one (B, K, 2 N^2, H_l, W_l) per level."""
+        batch, count = conditions.keyframes.shape[:2]
+        lines = conditions.lines.repeat_interleave(count, dim=0)  # (B K, 1, H, W)
+        offsets = self.estimator(lines, conditions.keyframes.flatten(0, 1))
+        return [level.unflatten(0, (batch, count)) for level in offsets]
+
+    def load_estimator(self, file: str | Path) -> None:
+        """Take over pre-trained estimator weights and freeze them, as the paper does.
+
+        Raises ValueError naming the file when it is missing, unreadable or of another shape.
+        """
+        try:
+            weights = load_file(file)
+        except Exception as error:
+            raise ValueError(
+                f"{file}: no readable safetensors file ({error}); train one: RUN offset-pretraining"
+            ) from error
+        last = "levels.0.project.weight"
+        found = weights[last].shape[0] if last in weights else "no"
+        try:
+            self.estimator.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{file}: not the weights of this estimator ({found} offset channels in the file, "
+                f"{self.estimator.channels} in the model); take the checkpoint of the same kernel size and widths"
+            ) from error
+        self.estimator.requires_grad_(False)

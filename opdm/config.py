@@ -1,0 +1,338 @@
+"""Every knob of a model and of a run, as frozen dataclasses.
+
+Imports no torch, so that `--help` is instant. The defaults are the paper's model and training (OPDM, section 4.1);
+where the paper is silent, the docstring under the field says so.
+"""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, Union
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """The denoising U-Net."""
+
+    widths: tuple[int, ...] = (128, 256, 384, 512)
+    """Channels of each level, from full resolution down; one halving between two levels. Ours: the paper gives only
+    the total size, 205.58 M."""
+    blocks_per_level: int = 4
+    """Residual blocks of each encoder level; the decoder has one more."""
+    attention_levels: tuple[int, ...] = (2, 3)
+    """Levels (0 = full resolution) whose residual blocks are followed by self-attention."""
+    attention_head_width: int = 64
+    """Channels of one attention head."""
+    norm_groups: int = 32
+    """Groups of every GroupNorm; divides every width."""
+    injection: Literal["first_block", "every_block"] = "first_block"
+    """Encoder blocks that receive the reference and offset features. Ours: the paper says "into the ResNet block"."""
+
+    def __post_init__(self) -> None:
+        for width in self.widths:
+            if width % self.norm_groups:
+                raise ValueError(f"unet.widths: {width} is not a multiple of unet.norm_groups = {self.norm_groups}")
+        for level in self.attention_levels:
+            if not 0 <= level < len(self.widths):
+                raise ValueError(f"unet.attention_levels: {level} is no level; there are {len(self.widths)}")
+            if self.widths[level] % self.attention_head_width:
+                raise ValueError(
+                    f"unet.attention_head_width: {self.attention_head_width} does not divide the {self.widths[level]} "
+                    f"channels of level {level}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceConfig:
+    """The encoder of the keyframes (section 3.3)."""
+
+    blocks_per_level: int = 5
+    """Residual blocks after the convolution of each level."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityAdapterConfig:
+    """No offsets: the keyframe features reach the U-Net as they are (the paper's RDM and v1)."""
+
+    kind: Literal["identity"] = "identity"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffsetAdapterConfig:
+    """The paper's Offset-Adapter (section 3.2)."""
+
+    kind: Literal["offset"] = "offset"
+    kernel_size: Literal[1, 3, 5] = 5
+    """N: each pixel has N x N offsets (Table 4 compares 1, 3 and 5)."""
+    widths: tuple[int, ...] = (64, 128, 192, 256)
+    """Channels of each level's estimator. Ours: the paper does not say."""
+    blocks_per_level: int = 5
+    """Bottleneck residual blocks of each estimator."""
+    estimator: str | None = None
+    """File of pre-trained estimator weights (.safetensors), frozen once loaded. None trains the estimator with the
+    rest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowAdapterConfig:
+    """Optical flow between the drawings in the place of offsets (FlowDM of Table 4), and, beyond the paper, the
+    keyframes warped by it."""
+
+    kind: Literal["flow"] = "flow"
+    encodes: Literal["flow", "alignment"] = "alignment"
+    """What is encoded for the U-Net: the flow alone (FlowDM), or also the warped keyframes, how well their lines meet
+    the drawing, and the forward-backward error."""
+    blocks_per_level: int = 2
+    """Residual blocks of each level of the encoder."""
+
+
+AdapterConfig = IdentityAdapterConfig | OffsetAdapterConfig | FlowAdapterConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseHeadConfig:
+    """The U-Net's output is the noise (the paper's)."""
+
+    kind: Literal["noise"] = "noise"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameHeadConfig:
+    """The U-Net's output is the clean frame."""
+
+    kind: Literal["frame"] = "frame"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceHeadConfig:
+    """The clean frame is a per-pixel choice among the adapter's proposals, plus a residual."""
+
+    kind: Literal["choice"] = "choice"
+
+
+HeadConfig = NoiseHeadConfig | FrameHeadConfig | ChoiceHeadConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Everything that the saved model knows about itself."""
+
+    references: Literal[1, 2] = 2
+    """K: keyframes each drawing is painted from."""
+    unet: UNetConfig = UNetConfig()
+    reference: ReferenceConfig = ReferenceConfig()
+    adapter: AdapterConfig = OffsetAdapterConfig()
+    head: HeadConfig = NoiseHeadConfig()
+    sampling_steps: int = 10
+    """DDIM steps, in the reverse pass of the training as in painting (Table 5 compares 5 and 10)."""
+    working_size: int = 224
+    """Shorter side, in pixels, at which the model paints unless it is told otherwise."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.adapter, OffsetAdapterConfig) and len(self.adapter.widths) != len(self.unet.widths):
+            raise ValueError(
+                f"adapter.widths: {len(self.adapter.widths)} levels, unet.widths has "
+                f"{len(self.unet.widths)}; give as many"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """The noise schedule."""
+
+    timesteps: int = 500
+    """T of the forward process."""
+    zero_terminal_snr: bool = False
+    """Rescale the betas so that the last step is pure noise (Lin et al. 2024). Needs a head that predicts the frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReverseConfig:
+    """The reverse pass of the joint training (section 3.3) and its gradient."""
+
+    gradient: Literal["full", "last-k", "one-step", "none"] = "full"
+    """`full`: through all steps. `last-k`: through the last `last_steps`. `one-step`: the clean frame estimated from
+    the noised one is scored, without a reverse pass. `none`: only the noise loss."""
+    last_steps: int = 1
+    """The k of `last-k`."""
+    checkpoint: bool = True
+    """Recompute each step's activations in the backward pass: memory of one step instead of all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointObjectiveConfig:
+    """Noise, content and perceptual loss (equations 7 to 10)."""
+
+    kind: Literal["joint"] = "joint"
+    noise_weight: float = 1.0
+    """Of the mean squared error of the noise at a random timestep (of the frame, where the head predicts that)."""
+    content_weight: float = 1.0
+    """Of L1 + (1 - SSIM) on the generated frame (equation 8)."""
+    perceptual_weight: float = 0.1
+    """Of the VGG19 loss (equation 9). 0 needs no VGG weights."""
+    vgg_weights: str | None = None
+    """File with torchvision's VGG19 weights; None asks torchvision's own loader."""
+    last_timestep_share: float = 0.0
+    """Share of samples whose noise loss is taken at t = T instead of a uniform t."""
+    reverse: ReverseConfig = ReverseConfig()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentObjectiveConfig:
+    """Pre-training of the offset estimator without correspondence: deformable convolution aligns each keyframe to the
+    target (section 3.2)."""
+
+    kind: Literal["alignment"] = "alignment"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowObjectiveConfig:
+    """Pre-training of the offset estimator on true flow: the mean offset is the flow, off the occlusions."""
+
+    kind: Literal["flow"] = "flow"
+
+
+ObjectiveConfig = JointObjectiveConfig | AlignmentObjectiveConfig | FlowObjectiveConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class CelDataConfig:
+    """Generated cel animation."""
+
+    kind: Literal["cel"] = "cel"
+    shot_sizes: tuple[int, int] = (224, 288)
+    """Smallest and largest height and width, in pixels, at which shots are drawn."""
+    crop_size: int = 224
+    """Side of the random crop that the model sees."""
+    longest_gap: int = 9
+    """Frames between the two keyframes, at most; 9 leaves eight drawings between them."""
+    targets_per_shot: int = 4
+    """Drawings taken from each pair of keyframes, in sequence."""
+    extracted_lines_share: float = 0.25
+    """Share of samples whose drawing and keyframe lines are extracted from the color frames instead of drawn."""
+    mixed_lines_share: float = 0.25
+    """Share of samples whose keyframes have lines of another kind than the drawing."""
+    single_keyframe_share: float = 0.1
+    """Share of samples in which both keyframes are the same one, as when only one is given."""
+
+
+DataConfig = CelDataConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Adam and what surrounds it."""
+
+    lr: float = 1e-5
+    warmup_steps: int = 0
+    """Steps of linear warm-up."""
+    decay: Literal["constant", "cosine"] = "constant"
+    """After the warm-up. `cosine` ends at zero with the last step."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient. Ours."""
+    ema_decay: float = 0.9999
+    """Of the averaged weights, which are the ones exported. Ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One named run of `configs/`."""
+
+    description: str
+    model: ModelConfig = ModelConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    objective: ObjectiveConfig = JointObjectiveConfig()
+    data: DataConfig = CelDataConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    steps: int = 150_000
+    """Optimizer steps."""
+    batch_size: int = 1
+    """Samples of one optimizer step on one process and one accumulation step."""
+    accumulation: int = 1
+    """Forward and backward passes before each optimizer step."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision, as accelerate names it."""
+    workers: int = 2
+    """Processes that make samples ahead of the training."""
+    seed: int = 0
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+    validate_every: int = 1000
+    """Steps between validations on held-out shots, with their sample grid."""
+    log_every: int = 10
+    """Steps between lines of metrics.jsonl."""
+    validation_shots: int = 8
+    """Held-out shots; one drawing of each is painted."""
+    output: str | None = None
+    """Run folder; None is runs/NAME."""
+    init_from: str | None = None
+    """Model folder or safetensors file whose weights the run starts from."""
+    time_limit_s: float | None = None
+    """Save and stop cleanly after so many seconds."""
+
+    def __post_init__(self) -> None:
+        check_run(self)
+
+
+def check_run(run: Run) -> None:
+    """Raise ValueError, naming field, value and remedy, for combinations that cannot be trained."""
+    objective = run.objective
+    if isinstance(objective, AlignmentObjectiveConfig | FlowObjectiveConfig) and not isinstance(
+        run.model.adapter, OffsetAdapterConfig
+    ):
+        raise ValueError(
+            f"objective: {objective.kind} trains offset estimators, but model.adapter is {run.model.adapter.kind}; "
+            "take the offset adapter"
+        )
+    if run.schedule.zero_terminal_snr and isinstance(run.model.head, NoiseHeadConfig):
+        raise ValueError("schedule.zero_terminal_snr: the noise head cannot start from pure noise; take the frame head")
+    multiple = 2 ** (len(run.model.unet.widths) - 1)
+    if run.data.crop_size % multiple:
+        raise ValueError(f"data.crop_size: {run.data.crop_size} is not a multiple of {multiple}, as the U-Net needs")
+    smallest, largest = run.data.shot_sizes
+    if not run.data.crop_size <= smallest <= largest:
+        raise ValueError(
+            f"data.shot_sizes: {smallest} {largest}; give the smaller first, and none below data.crop_size = "
+            f"{run.data.crop_size}"
+        )
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The configuration as JSON-able values; each union member carries its `kind`."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(kind: type[Config], values: dict[str, Any]) -> Config:
+    """Rebuild a configuration from `to_dict`'s values, as read from JSON.
+
+    Raises ValueError for a field that the class lacks or a `kind` that no union member has.
+    """
+    hints = typing.get_type_hints(kind)
+    known = {entry.name for entry in dataclasses.fields(typing.cast(Any, kind))}
+    unknown = set(values) - known
+    if unknown:
+        raise ValueError(
+            f"{kind.__name__} has no field {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
+        )
+    return kind(**{name: _from_value(hints[name], value) for name, value in values.items()})
+
+
+def _from_value(hint: Any, value: Any) -> Any:
+    if isinstance(value, dict):
+        members: list[Any] = [hint] if dataclasses.is_dataclass(hint) else _dataclass_members(hint)
+        matching = [m for m in members if len(members) == 1 or m.kind == value.get("kind")]
+        if not matching:
+            raise ValueError(f"kind: {value.get('kind')!r} is none of {', '.join(m.kind for m in members)}")
+        return from_dict(matching[0], value)
+    if isinstance(value, list):
+        return tuple(value)
+    return value
+
+
+def _dataclass_members(hint: Any) -> list[Any]:
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        return [member for member in typing.get_args(hint) if dataclasses.is_dataclass(member)]
+    return []

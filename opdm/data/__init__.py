@@ -1,0 +1,1 @@
+"""Data: one frame, generated shots, training samples."""

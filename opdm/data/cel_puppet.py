@@ -1,0 +1,386 @@
+"""Characters: jointed puppets of bending parts, dressed, posed and placed in the picture."""
+
+import numpy as np
+
+from opdm.data.cel_acting import SIDES, Acting, Build, act, choose_build
+from opdm.data.cel_curves import Array, Complex, ease_between, ellipse, polyline, smooth
+from opdm.data.cel_figure import (
+    Studio,
+    along,
+    capped,
+    hang,
+    pointed,
+    pose_rigid,
+    pose_tube,
+    rigid_mesh,
+    spine,
+    swing_of,
+    tube_mesh,
+    tube_shape,
+)
+from opdm.data.cel_head import draw_behind, draw_front, make_head
+from opdm.data.cel_palette import Look, Palette
+from opdm.data.cel_scene import Paint, Part, Patch, Shade, Stroke
+
+RUN_IN = 8
+"""Frames acted before the first one, so that hair and cloth are already in motion."""
+
+
+def draw_characters(
+    random: np.random.Generator, times: Array, look: Look, speed: float, count: int, half_size: tuple[float, float]
+) -> list[Part]:
+    """All figures of a shot, the farthest first; world height is 1, its center the origin."""
+    acted = np.concatenate([times[0] - np.arange(RUN_IN, 0, -1), times])
+    close = float(random.choice([0.075, 0.11, 0.16, 0.24], p=[0.3, 0.3, 0.25, 0.15]))
+    places = np.linspace(-1, 1, count) * random.choice([-1, 1]) * 0.62 if count > 1 else np.zeros(1)
+    scales = np.sort(random.uniform(0.75, 1.2, size=count)) * close
+    parts: list[Part] = []
+    for k in random.permutation(count):
+        x = (places[k] + random.normal() * 0.15) * half_size[0]
+        parts += draw_figure(random, acted, look, speed, scales[k], x)
+    for part in parts:
+        part.pose = part.pose[RUN_IN:]
+        part.visible = None if part.visible is None else part.visible[RUN_IN:]
+    return parts
+
+
+def draw_figure(random: np.random.Generator, times: Array, look: Look, speed: float, scale: float, x: float) -> list[Part]:
+    """One character, its head `scale` large."""
+    build = choose_build(random)
+    # Children stand as tall in the picture more often than not.
+    scale = scale * float(np.clip(9.5 / build.height, 1, 1.5))
+    acting = act(random, times, speed, build)
+    studio = Studio(random, look, Palette(random, look), times)
+    # Where the head is in the picture decides the framing; large figures are cut off below.
+    fits = build.height * scale < 0.9
+    head_y = random.uniform(-0.46, 0.46 - build.height * scale) + 1.2 * scale if fits else random.uniform(-0.25, 0.0)
+    stand = x + 1j * (head_y + (build.torso + build.neck + 1.2) * scale)
+    acting.root = acting.root + enter_or_leave(random, times) / scale
+    draw_body(studio, build, acting)
+    for part in studio.parts:
+        part.pose = stand + scale * part.pose
+    return studio.parts
+
+
+def enter_or_leave(random: np.random.Generator, times: Array) -> Array:
+    """(T,) way into or out of the picture, mostly none."""
+    if random.random() > 0.2:
+        return np.zeros_like(times)
+    side, middle = random.choice(SIDES), random.uniform(times[0], times[-1])
+    at, values = np.array([middle - 9, middle + 9]), np.array([0.0, 1.1 * side])
+    return ease_between(times, at, values if random.random() < 0.5 else values[::-1])
+
+
+def draw_body(studio: Studio, build: Build, acting: Acting) -> None:
+    """The whole figure from back to front."""
+    random = studio.random
+    mesh = np.linspace(-0.25, build.torso + 0.75, 9), np.linspace(-1, 1, 7) * 1.25 * max(build.shoulder, build.hip)
+    up = np.clip(1 - mesh[0] / build.torso, 0, 1)
+    bow = acting.lean[:, None] + acting.bend[:, None] * up
+    middle = spine(acting.root, mesh[0], bow, build.torso)
+    neck, angle = along(middle, mesh[0], 0.0), acting.lean + acting.bend
+    tilt = 0.5 * angle + acting.head
+    head = make_head(neck - 1j * np.exp(1j * tilt) * (build.neck + 1.0), tilt, acting, random.uniform(0.7, 1.6))
+    outfit = Outfit(studio, build)
+    if studio.chance(0.18):
+        draw_cape(studio, build, neck, angle)
+    draw_behind(studio, head)
+    # The ball of hair stays behind the face but in front of the body.
+    ball = studio.parts.pop()
+    arms = [(side, k) for k, side in enumerate(SIDES)]
+    behind = [bool(random.random() < 0.4 or side * acting.body_yaw.mean() > 0.45) for side in SIDES]
+    shoulders = [shoulder_at(middle, mesh[0], bow, build, acting, side) for side in SIDES]
+    for side, k in arms:
+        if behind[k]:
+            draw_arm(studio, build, acting, outfit, shoulders[k], angle, side, k)
+    hips = along(middle, mesh[0], build.torso), acting.lean
+    far_first = sorted(arms, key=lambda arm: -arm[0] * float(acting.body_yaw.mean()))
+    for side, k in far_first:
+        draw_leg(studio, build, acting, outfit, hips, side, k)
+    draw_torso(studio, build, acting, outfit, mesh, bow)
+    if outfit.skirt:
+        waist = along(middle, mesh[0], 0.66 * build.torso)
+        draw_skirt(studio, build, acting, outfit, waist, acting.lean)
+    draw_neck(studio, build, neck, 0.5 * (angle + tilt), outfit)
+    studio.parts.append(ball)
+    draw_front(studio, head, acting)
+    for side, k in arms:
+        if not behind[k]:
+            draw_arm(studio, build, acting, outfit, shoulders[k], angle, side, k)
+
+
+class Outfit:
+    """What a figure wears."""
+
+    def __init__(self, studio: Studio, build: Build):
+        random, cloth = studio.random, studio.palette.cloth
+        self.top: Paint = cloth[0]
+        self.skirt = studio.chance(0.42)
+        self.bottom: Paint = cloth[1] if studio.chance(0.75) else cloth[0]
+        self.sleeve = float(random.choice([0.0, 0.3, 0.5, 0.97], p=[0.15, 0.25, 0.1, 0.5]))
+        self.cuffs = studio.chance(0.4)
+        self.trousers = 0.0 if self.skirt else float(random.choice([0.35, 0.95], p=[0.3, 0.7]))
+        self.socks = float(random.choice([0.0, 0.35, 0.55])) if self.trousers < 0.9 else 0.0
+        self.shoe, self.sock = cloth[2], cloth[3] if studio.chance(0.5) else studio.palette.white
+        self.collar = str(random.choice(["round", "v", "sailor", "scarf", "high"]))
+        self.front = str(random.choice(["plain", "buttons", "stripes", "open", "emblem"]))
+        self.belt = studio.chance(0.4)
+        self.tie = studio.chance(0.2)
+        self.skirt_length = random.uniform(0.3, 0.85) * build.leg
+        self.flare = random.uniform(1.2, 2.1)
+
+
+def shoulder_at(middle: Complex, rows: Array, bow: Array, build: Build, acting: Acting, side: int) -> Complex:
+    """(T,) center of a shoulder."""
+    y = 0.42 * build.shoulder**0.5
+    angle = bow[:, 2]
+    reach = side * 0.82 * build.shoulder * (0.72 + 0.28 * np.cos(acting.body_yaw)) - 0.12 * np.sin(acting.body_yaw)
+    return along(middle, rows, y) + reach * np.exp(1j * angle)
+
+
+def slide(mesh: tuple[Array, Array], pose: Complex, yaw: Array, angle: Array, half_width: float) -> Complex:
+    """Turn what is on a body part about its axis: the middle moves sideways, the silhouette stays."""
+    share = np.clip(1 - (mesh[1] / half_width) ** 2, 0, 1)
+    moved = 0.45 * half_width * np.sin(yaw)[:, None, None] * share * np.exp(1j * angle)[:, :, None]
+    return pose + moved.reshape(len(yaw), -1)
+
+
+def draw_torso(
+    studio: Studio, build: Build, acting: Acting, outfit: Outfit, mesh: tuple[Array, Array], bow: Array
+) -> None:
+    """Upper body with what is on it."""
+    s, w, h, length = build.shoulder, build.waist, build.hip, build.torso
+    half = [(0.3, -0.12), (0.75 * s, 0.12), (s, 0.42), (0.86 * s, 1.0), (w, 0.62 * length), (h, 0.93 * length), (0.85 * h, length + 0.42)]
+    outline = smooth(half + [(0.0, length + 0.5)] + [(-x, y) for x, y in half[::-1]], 4)
+    wide = (0.82 + 0.18 * np.cos(acting.body_yaw)) * (1 + acting.breath)
+    pose = pose_tube(acting.root, mesh, bow, wide, at=length)
+    pose = slide(mesh, pose, acting.body_yaw, bow, float(mesh[1][-1]))
+    patches = collar_patches(studio, outfit, s) + front_patches(studio, outfit, build)
+    if not outfit.skirt:
+        seat = np.array([[-3, 0.76 * length], [0, 0.79 * length], [3, 0.76 * length], [3, length + 2], [-3, length + 2]])
+        patches.append(Patch(seat, outfit.bottom, [Stroke(seat[:3])]))
+    if outfit.belt:
+        belt = np.array([[-3, 0.7 * length], [0, 0.73 * length], [3, 0.7 * length], [3, 0.79 * length], [0, 0.82 * length], [-3, 0.79 * length]])
+        lines = [Stroke(belt[:3]), Stroke(belt[3:])]
+        patches.append(Patch(belt, studio.palette.cloth[4], lines))
+    if outfit.skirt:
+        edge = Stroke(outline, closed=True)
+    else:
+        # Hips run into the trousers: no line across.
+        bottom = 4 * len(half) + 1
+        edge = Stroke(np.roll(outline, -bottom - 4, axis=0)[: len(outline) - 9])
+    folds = [studio.tapered(np.array([[x, y], [0.8 * x, y + 0.15], [0.72 * x, y + 0.35]]), 0.6) for x, y in ((0.8 * s, 1.15), (-0.8 * s, 1.15))]
+    studio.add(
+        outline, mesh, pose, outfit.top, strokes=[edge, *folds], patches=patches
+    )
+
+
+def collar_patches(studio: Studio, outfit: Outfit, shoulder: float) -> list[Patch]:
+    """The neck opening, and a collar around it."""
+    skin = studio.palette.skin
+    if outfit.collar == "round":
+        hole = ellipse((0, -0.1), 0.42, 0.45, 16)
+        return [Patch(hole, skin, [Stroke(hole, closed=True)])]
+    if outfit.collar in ("v", "sailor"):
+        wide = 0.75 * shoulder if outfit.collar == "sailor" else 0.55
+        flap = np.array([[-wide, -0.3], [-wide, 0.45], [0, 1.15], [wide, 0.45], [wide, -0.3]])
+        hole = np.array([[-0.36, -0.3], [0, 0.85], [0.36, -0.3]])
+        other = studio.palette.cloth[3]
+        edges = [Stroke(polyline(flap, 0.3, closed=False))]
+        around = [Patch(flap, other, edges)] if outfit.collar == "sailor" else []
+        return [*around, Patch(hole, skin, [Stroke(polyline(hole, 0.3, closed=False))])]
+    if outfit.collar == "scarf":
+        ring = ellipse((0, 0.05), 0.62, 0.32, 16)
+        return [Patch(ring, studio.palette.cloth[3], [Stroke(ring, closed=True)])]
+    return []
+
+
+def front_patches(studio: Studio, outfit: Outfit, build: Build) -> list[Patch]:
+    """What is on the chest."""
+    random, cloth, length = studio.random, studio.palette.cloth, build.torso
+    if outfit.front == "stripes":
+        bands = np.linspace(0.55, 0.95 * length, int(random.integers(3, 7)))
+        thick = 0.25 * (bands[1] - bands[0])
+        shapes = [np.array([[-3, y], [0, y + 0.1], [3, y], [3, y + thick], [0, y + 0.1 + thick], [-3, y + thick]]) for y in bands]
+        drawn = studio.chance(0.5)
+        return [Patch(band, cloth[2], [Stroke(band[:3], 0.7), Stroke(band[3:], 0.7)] if drawn else []) for band in shapes]
+    if outfit.front == "open":
+        panel = polyline([(-0.25, 0.5), (-0.35, length + 1), (0.35, length + 1), (0.25, 0.5)], 0.4)
+        return [Patch(panel, cloth[3], [Stroke(panel, closed=True)])]
+    if outfit.front == "buttons":
+        ys = np.linspace(0.95, 0.9 * length, int(random.integers(3, 6)))
+        seam = np.stack([np.zeros(8), np.linspace(0.7, length + 0.5, 8)], axis=1)
+        dots = [ellipse((0.16, y), 0.09, 0.09, 10) for y in ys]
+        return [Patch(dot, cloth[4], [Stroke(dot, 0.6, closed=True), *([Stroke(seam, 0.7)] if k == 0 else [])]) for k, dot in enumerate(dots)]
+    if outfit.front == "emblem":
+        angle = 2 * np.pi * np.arange(10) / 10
+        star = np.stack([np.sin(angle), -np.cos(angle)], axis=1) * np.where(np.arange(10) % 2, 0.16, 0.36)[:, None]
+        star = star + [random.uniform(-0.25, 0.25), 1.05]
+        return [Patch(star, cloth[2], [Stroke(star, 0.8, closed=True)])]
+    return []
+
+
+def draw_neck(studio: Studio, build: Build, neck: Complex, angle: Array, outfit: Outfit) -> None:
+    """Between body and head; the chin shades it."""
+    high = outfit.collar == "high"
+    outline = np.array([[-0.26, -0.75], [-0.27, -0.2], [-0.33, 0.12], [0, 0.28], [0.33, 0.12], [0.27, -0.2], [0.26, -0.75]])
+    mesh = rigid_mesh(outline)
+    shadow = [Shade(np.array([[-1, -1], [1, -1], [1, -0.12], [0, 0.05], [-1, -0.12]]))] if studio.look.shades else []
+    strokes = [Stroke(outline[:3]), Stroke(outline[4:])]
+    paint = outfit.top if high else studio.palette.skin
+    studio.add(outline, mesh, pose_rigid(neck, mesh, angle), paint, strokes=strokes, shades=shadow)
+    if outfit.collar == "scarf":
+        draw_streamer(studio, neck + 0.25j, angle, 0.3, studio.random.uniform(1.6, 3.0), studio.palette.cloth[3])
+    elif outfit.tie:
+        draw_streamer(studio, neck + 0.35j, angle, 0.18, 0.75 * build.torso, studio.palette.cloth[4])
+
+
+def draw_streamer(studio: Studio, base: Complex, angle: Array, width: float, length: float, paint: Paint) -> None:
+    """A tie or the end of a scarf."""
+    outline = tube_shape(length, pointed(width, length, 0.8))
+    mesh = tube_mesh(0, length, width, 6)
+    rows = hang(angle, 1.3 * swing_of(base, 1.2), mesh[0], length, 0.3)
+    studio.add(outline, mesh, pose_tube(base, mesh, rows), paint, strokes=[Stroke(outline, closed=True)])
+
+
+def limb_angles(rows: Array, length: float, upper: Array, bend: Array, thick: float) -> Array:
+    """(T, R) angles of a two-part limb that bends smoothly at half its length."""
+    u = np.clip((rows - 0.5 * length) / (1.6 * thick) + 0.5, 0, 1)
+    return upper[:, None] + bend[:, None] * (u * u * (3 - 2 * u))
+
+
+def draw_arm(
+    studio: Studio, build: Build, acting: Acting, outfit: Outfit, base: Complex, body: Array, side: int, k: int
+) -> None:
+    """Arm, hand and sleeve."""
+    length, top, wrist = build.arm, 0.3 * build.limb, 0.2 * build.limb
+    mesh = tube_mesh(-0.35, length, 1.5 * top, 12)
+    upper, bend = body - side * acting.shoulders[k], -side * acting.elbows[k]
+    angle = limb_angles(mesh[0], length, upper, bend, 2.2 * top)
+    pose = pose_tube(base, mesh, angle)
+    outline = tube_shape(length, capped(top, wrist, length, 0.3), -0.3, 18)
+    strokes = [Stroke(outline[6 if side > 0 else 0 : 18]), Stroke(outline[18 : 36 if side > 0 else 30])]
+    studio.add(outline, mesh, pose, studio.palette.skin, strokes=strokes)
+    tip = along(spine(base, mesh[0], angle), mesh[0], length - 0.04)
+    draw_hand(studio, build, tip, angle[:, -1] - side * acting.wrists[k], side)
+    if outfit.sleeve:
+        draw_sleeve(studio, build, outfit, mesh, pose, side)
+
+
+def draw_hand(studio: Studio, build: Build, base: Complex, angle: Array, side: int) -> None:
+    """Open, closed or with spread fingers."""
+    kind = str(studio.random.choice(["mitten", "fist", "open"]))
+    if kind == "open":
+        control = [(-0.17, -0.1), (-0.22, 0.2), (-0.27, 0.55), (-0.18, 0.6), (-0.13, 0.32), (-0.1, 0.68), (0.0, 0.68), (0.03, 0.34), (0.1, 0.62), (0.19, 0.58), (0.16, 0.3), (0.3, 0.34), (0.34, 0.25), (0.2, 0.08), (0.17, -0.1)]
+    elif kind == "fist":
+        control = [(-0.17, -0.1), (-0.26, 0.15), (-0.2, 0.4), (0.05, 0.44), (0.22, 0.34), (0.25, 0.12), (0.17, -0.1)]
+    else:
+        control = [(-0.17, -0.1), (-0.23, 0.2), (-0.15, 0.52), (0.03, 0.6), (0.14, 0.4), (0.17, 0.28), (0.28, 0.36), (0.33, 0.28), (0.22, 0.06), (0.17, -0.1)]
+    size = np.array([-side, 1]) * build.limb * 1.05
+    outline = smooth(control, 3) * size
+    mesh = rigid_mesh(outline)
+    fingers = [studio.tapered(np.array([[x, 0.28], [x + 0.01, 0.44]]) * size, 0.6) for x in ((-0.08, 0.04) if kind != "open" else ())]
+    strokes = [Stroke(outline[2:-3]), *fingers]
+    studio.add(outline, mesh, pose_rigid(base, mesh, angle), studio.palette.skin, strokes=strokes, shades=[])
+
+
+def draw_sleeve(studio: Studio, build: Build, outfit: Outfit, mesh: tuple[Array, Array], pose: Complex, side: int) -> None:
+    """Cloth around the arm, on the arm's own mesh."""
+    length = outfit.sleeve * build.arm
+    top, end = 0.36 * build.limb, studio.random.uniform(0.27, 0.42) * build.limb
+    outline = tube_shape(length, capped(top, end, length, 0.36), -0.36, 18)
+    outline = np.concatenate([outline[:18], [[0.0, length + 0.05]], outline[18:]])
+    # The shoulder has a line outside, and flows into the body inside.
+    strokes = [Stroke(outline[6:] if side > 0 else outline[:-6])]
+    patches = []
+    if outfit.cuffs and length > 0.5:
+        cuff = np.array([[-1, length - 0.3], [1, length - 0.3], [1, length + 0.3], [-1, length + 0.3]])
+        patches = [Patch(cuff, studio.palette.cloth[3], [Stroke(np.array([[-0.9 * end, length - 0.3], [0, length - 0.26], [0.9 * end, length - 0.3]]))])]
+    if length > 0.6 * build.arm:
+        at = 0.5 * build.arm
+        strokes += [studio.tapered(np.array([[x * top, at + d], [x * 0.3 * top, at + d + 0.08]]), 0.6) for x, d in ((0.9, -0.1), (0.9, 0.12), (-0.9, 0.0))]
+    studio.add(outline, mesh, pose, outfit.top, strokes=strokes, patches=patches)
+
+
+def draw_leg(
+    studio: Studio, build: Build, acting: Acting, outfit: Outfit, hips: tuple[Complex, Array], side: int, k: int
+) -> None:
+    """Leg with trousers or socks, and a shoe."""
+    length, top, ankle = build.leg, 0.46 * build.limb, 0.25 * build.limb
+    root, lean = hips
+    base = root + side * 0.5 * build.hip * (0.75 + 0.25 * np.cos(acting.body_yaw)) * np.exp(1j * lean)
+    mesh = tube_mesh(-0.45, length, 1.5 * top, 12)
+    angle = limb_angles(mesh[0], length, -side * acting.hips[k], -side * acting.knees[k], 2.2 * top)
+    outline = tube_shape(length, capped(top, ankle, length, 0.4), -0.4, 18)
+    cloth = outfit.trousers * length
+    long = outfit.trousers > 0.9
+    paint = outfit.bottom if long else studio.palette.skin
+    patches = []
+    if cloth and not long:
+        shorts = np.array([[-2, -2], [2, -2], [2, cloth], [0, cloth + 0.08], [-2, cloth]])
+        patches.append(Patch(shorts, outfit.bottom, [Stroke(shorts[2:])]))
+    if outfit.socks:
+        high = (1 - outfit.socks) * length
+        sock = np.array([[2, length + 1], [-2, length + 1], [-2, high], [0, high + 0.08], [2, high]])
+        patches.append(Patch(sock, outfit.sock, [Stroke(sock[2:])]))
+    knee = studio.tapered(np.array([[-0.15, 0.5 * length], [0.05, 0.52 * length], [0.18, 0.5 * length]]), 0.6)
+    strokes = [Stroke(outline[4:32]), knee]
+    studio.add(outline, mesh, pose_tube(base, mesh, angle), paint, strokes=strokes, patches=patches)
+    foot = along(spine(base, mesh[0], angle), mesh[0], length)
+    draw_shoe(studio, build, acting, outfit, foot, 0.5 * angle[:, -1], side)
+
+
+def draw_shoe(
+    studio: Studio, build: Build, acting: Acting, outfit: Outfit, base: Complex, angle: Array, side: int
+) -> None:
+    """Points outward, or where the body is turned."""
+    yaw = acting.body_yaw
+    toward = np.where(np.abs(yaw) > 0.5, np.sign(yaw), side)
+    wide = toward * (0.6 + 0.5 * np.minimum(np.abs(yaw), 1))
+    shape = [(-0.27, -0.4), (-0.32, 0.0), (-0.33, 0.28), (0.2, 0.3), (0.75, 0.3), (0.8, 0.15), (0.5, 0.0), (0.27, -0.12), (0.27, -0.4)]
+    outline = smooth(shape, 3) * build.limb
+    sole = np.array([[-1, 0.17], [1.2, 0.17], [1.2, 1], [-1, 1]]) * build.limb
+    mesh = rigid_mesh(outline)
+    patches = [Patch(sole, studio.palette.white, [Stroke(sole[:2], 0.7)])] if studio.chance(0.5) else []
+    pose = pose_rigid(base, mesh, angle, wide)
+    studio.add(outline, mesh, pose, outfit.shoe, strokes=[Stroke(outline, closed=True)], patches=patches)
+
+
+def draw_skirt(studio: Studio, build: Build, acting: Acting, outfit: Outfit, base: Complex, lean: Array) -> None:
+    """Hangs from the waist, spread by the legs, swinging."""
+    random, length = studio.random, outfit.skirt_length + 0.34 * build.torso
+    top, bottom = build.waist * 1.02, build.hip * outfit.flare
+    count = int(random.integers(4, 9))
+    hem_x = np.linspace(-1, 1, 2 * count + 1)
+    hem = np.stack([hem_x * bottom, length + np.where(np.arange(2 * count + 1) % 2, 0.09, -0.03) - 0.12 * hem_x**2], axis=1)
+    side_x = np.linspace(top, bottom, 6)[1:-1] + 0.12 * (build.hip - build.waist)
+    side_y = np.linspace(0, length, 6)[1:-1]
+    right = np.stack([side_x, side_y], axis=1)
+    outline = np.concatenate([[[-top, 0.0]], right * [-1, 1], smooth(hem, 2, closed=False), right[::-1], [[top, 0.0]]])
+    mesh = np.linspace(-0.1, length * 1.06, 6), np.linspace(-bottom, bottom, 6) * 1.1
+    swing = swing_of(base, 1.0) + 0.5 * np.gradient(acting.body_yaw)
+    angle = hang(lean, 1.2 * swing, mesh[0], length, 0.5)
+    spread = sum(np.abs(hip) for hip in acting.hips)
+    pose = pose_tube(base, mesh, angle, 0.95 + 0.12 * spread)
+    ripple = 0.1 * np.sin(2.5 * mesh[1] + 0.45 * studio.times[:, None] + 6 * swing[:, None])[:, None, :] * np.clip(mesh[0] / length, 0, 1)[:, None]
+    pose = slide(mesh, pose + 0.5j * ripple.reshape(len(base), -1), acting.body_yaw, angle, 1.05 * bottom)
+    pleats = [studio.tapered(np.stack([np.linspace(x, x * top / bottom * 0.9, 5), np.linspace(y, 0.35 * length, 5)], axis=1), 0.7, ends=0.5) for x, y in hem[2:-1:2]]
+    band = np.array([[-3, 0.86 * length], [0, 0.9 * length], [3, 0.86 * length], [3, 0.93 * length], [0, 0.97 * length], [-3, 0.93 * length]])
+    patches = [Patch(band, studio.palette.white)] if studio.chance(0.3) else []
+    studio.add(outline, mesh, pose, outfit.bottom, strokes=[Stroke(outline, closed=True), *pleats], patches=patches)
+
+
+def draw_cape(studio: Studio, build: Build, neck: Complex, angle: Array) -> None:
+    """Cloth behind the body."""
+    length = build.torso + studio.random.uniform(0.2, 0.8) * build.leg
+    top, bottom = build.shoulder, build.shoulder * studio.random.uniform(1.3, 2.0)
+    x = np.linspace(-bottom, bottom, 9)
+    hem = np.stack([x, length + 0.12 * np.sin(3 * x)], axis=1)
+    outline = polyline(np.concatenate([[[-top, 0.15]], hem, [[top, 0.15]]]), 0.5)
+    mesh = np.linspace(-0.1, length * 1.06, 7), np.linspace(-bottom, bottom, 6) * 1.1
+    rows = hang(angle, 1.3 * swing_of(neck, 1.4), mesh[0], length, 0.4)
+    wave = 0.15 * np.sin(2 * mesh[1] - 0.5 * studio.times[:, None])[:, None, :] * np.clip(mesh[0] / length, 0, 1)[:, None]
+    pose = pose_tube(neck, mesh, rows) + 1j * wave.reshape(len(neck), -1)
+    lines = [studio.tapered(np.array([[0.6 * v, 0.5 * length], [0.9 * v, length]]), 0.7) for v in x[2:-2:2]]
+    studio.add(outline, mesh, pose, studio.palette.cloth[4], strokes=[Stroke(outline, closed=True), *lines])
+

@@ -1,0 +1,82 @@
+"""The terms of equation 10. Each takes (B, 3, H, W) tensors and returns one value per sample, (B,)."""
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from opdm.similarity import ssim
+
+VGG_LAYERS = (1, 6, 11, 20, 29)
+"""relu1_1 to relu5_1 of torchvision's VGG19. Ours: the paper says five layers without naming them."""
+
+
+def noise_loss(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Mean squared error."""
+    return (prediction - truth).square().mean(dim=(1, 2, 3))
+
+
+def content_loss(frame: Tensor, target: Tensor) -> Tensor:
+    """L1 + (1 - SSIM), equation 8; both in [0, 1]."""
+    return (frame - target).abs().mean(dim=(1, 2, 3)) + 1 - ssim(frame, target)
+
+
+class PerceptualLoss(nn.Module):
+    """Squared distance of VGG19 features, equation 9."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, weights: str | None):
+        """weights: a file of torchvision's VGG19; None lets torchvision find or download them.
+
+        Raises ValueError, naming the remedy, where the weights cannot be had.
+        """
+        super().__init__()
+        layers = list(load_vgg19(weights).features.children())[: VGG_LAYERS[-1] + 1]
+        self.features = nn.ModuleList(layers).eval().requires_grad_(False)
+        for module in self.features:
+            if isinstance(module, nn.ReLU):
+                module.inplace = False  # the taps must survive the next layer
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, frame: Tensor, target: Tensor) -> Tensor:
+        """Both (B, 3, H, W) in [0, 1]; (B,)."""
+        with torch.no_grad():
+            truth = self.taps(target)
+        return torch.stack(
+            [(a - b).square().mean(dim=(1, 2, 3)) for a, b in zip(self.taps(frame), truth, strict=True)]
+        ).sum(dim=0)
+
+    def taps(self, frame: Tensor) -> list[Tensor]:
+        """Features of `VGG_LAYERS`."""
+        hidden, taps = (frame - self.mean) / self.deviation, []
+        for index, layer in enumerate(self.features):
+            hidden = layer(hidden)
+            if index in VGG_LAYERS:
+                taps.append(hidden)
+        return taps
+
+
+def load_vgg19(weights: str | None) -> torchvision.models.VGG:
+    """torchvision's VGG19 with ImageNet weights from a file, or through torchvision's own loader."""
+    try:
+        if weights is None:
+            return torchvision.models.vgg19(weights="IMAGENET1K_V1")
+        model = torchvision.models.vgg19()
+        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        return model
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ValueError(
+            f"VGG19 weights ({weights or 'vgg19-dcbb9e9d.pth of torchvision'}) cannot be had ({reason}); give the file "
+            "with --objective.vgg-weights, or train without them with --objective.perceptual-weight 0"
+        ) from error
+
+
+def end_point_error(flow_px: Tensor, truth_px: Tensor, is_occluded: Tensor) -> Tensor:
+    """Mean distance of (B, 2, H, W) flows, in pixels, off the (B, 1, H, W) occlusions."""
+    distance = F.pairwise_distance(flow_px.movedim(1, -1), truth_px.movedim(1, -1))  # (B, H, W)
+    is_visible = (~is_occluded[:, 0]).float()
+    return (distance * is_visible).sum(dim=(1, 2)) / is_visible.sum(dim=(1, 2)).clamp(min=1)

@@ -1,0 +1,83 @@
+"""The one saved model: reference encoder, adapter, U-Net and head.
+
+`encode` runs once per drawing, `denoise` once per step.
+"""
+
+from typing import Any
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor
+
+from opdm.adapters import ADAPTERS, Guidance
+from opdm.blocks import channels_last
+from opdm.conditions import Conditions
+from opdm.config import ModelConfig, from_dict, to_dict
+from opdm.heads import HEADS
+from opdm.reference_encoder import PyramidEncoder
+from opdm.unet import UNet
+
+
+class OPDMModel(ModelMixin, ConfigMixin):
+    """The Offset Prior-based Diffusion Model; `from_config_dataclass` is the way to make a new one."""
+
+    _supports_gradient_checkpointing = False
+
+    @register_to_config
+    def __init__(self, architecture: dict[str, Any]):
+        """architecture: `to_dict` of a `ModelConfig`, so that config.json says everything."""
+        super().__init__()
+        config = from_dict(ModelConfig, dict(architecture))
+        self.references = config.references
+        self.sampling_steps, self.working_size = config.sampling_steps, config.working_size
+        self.size_multiple = 2 ** (len(config.unet.widths) - 1)
+        self.reference_encoder = PyramidEncoder(
+            3 * config.references,
+            config.unet.widths,
+            blocks_per_level=config.reference.blocks_per_level,
+            norm_groups=config.unet.norm_groups,
+        )
+        self.adapter = ADAPTERS[type(config.adapter)](config.adapter, references=config.references, unet=config.unet)
+        self.head = HEADS[type(config.head)]()
+        self.unet = UNet(config.unet, out_channels=self.head.channels(self.adapter.proposals))
+
+    def to(self, *arguments: Any, **options: Any) -> "OPDMModel":
+        """As any module's; diffusers' own warns of modules to be kept in float32 even where there are none."""
+        return torch.nn.Module.to(self, *arguments, **options)
+
+    @classmethod
+    def from_model_config(cls, config: ModelConfig) -> "OPDMModel":
+        """A new model with random weights; a pre-trained offset estimator that the config names is loaded."""
+        model = cls(architecture=to_dict(config))
+        estimator = getattr(config.adapter, "estimator", None)
+        if estimator is not None:
+            model.adapter.load_estimator(estimator)
+        return model
+
+    def encode(self, conditions: Conditions) -> Guidance:
+        """Everything about a drawing that does not change between denoising steps.
+
+        The conditions' frames and lines are in [0, 1], as everywhere outside the model.
+        """
+        inside = conditions.inside_model()
+        features = self.reference_encoder(inside.keyframes.flatten(1, 2))  # from (B, 3 K, H, W)
+        guidance = self.adapter(inside)
+        if guidance.features:
+            features = [reference + offset for reference, offset in zip(features, guidance.features, strict=True)]
+        return Guidance(features, guidance.proposals)
+
+    def denoise(self, noisy_frame: Tensor, timestep: Tensor, lines: Tensor, guidance: Guidance) -> Tensor:
+        """One evaluation of the U-Net.
+
+        noisy_frame (B, 3, H, W) float32, in the units of [-1, 1] frames; timestep (B,); lines (B, 1, H, W) in [0, 1].
+        Returns the head's prediction, noise or clean frame in [-1, 1], (B, 3, H, W) float32.
+        """
+        dtype = self.dtype
+        drawing = channels_last((lines * 2 - 1).to(dtype))
+        output = self.unet(channels_last(noisy_frame.to(dtype)), drawing, timestep, guidance.features)
+        return self.head(output, guidance.proposals)
+
+    def forward(self, noisy_frame: Tensor, timestep: Tensor, conditions: Conditions) -> Tensor:
+        """`encode` and `denoise` in one; for a single step only."""
+        return self.denoise(noisy_frame, timestep, conditions.lines, self.encode(conditions))

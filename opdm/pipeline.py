@@ -1,0 +1,166 @@
+"""`OPDMPipeline`: drawings and keyframes in, painted frames out."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler, DiffusionPipeline
+from torch import Tensor
+
+from opdm.conditions import build_conditions
+from opdm.config import ScheduleConfig
+from opdm.errors import InputError
+from opdm.lines import extract_lines
+from opdm.model import OPDMModel
+from opdm.sampler import make_scheduler, reverse_process
+from opdm.weights import embedded_models, resolve
+
+
+class ModelError(InputError):
+    """A model that cannot be loaded: one line that names it and the remedy."""
+
+
+@dataclass(frozen=True)
+class PaintedFrames:
+    """The pipeline's answer."""
+
+    frames: Tensor
+    """(B, 3, H, W) float32 in [0, 1], on the CPU."""
+
+
+class OPDMPipeline(DiffusionPipeline):
+    """Paints drawings between keyframes; loads, saves and moves between devices as diffusers' pipelines do."""
+
+    model: OPDMModel
+    scheduler: DDIMScheduler
+
+    def __init__(self, model: OPDMModel, scheduler: DDIMScheduler):
+        super().__init__()
+        self.register_modules(model=model.to(memory_format=torch.channels_last), scheduler=scheduler)
+
+    @classmethod
+    def from_model(cls, model: OPDMModel, schedule: ScheduleConfig) -> "OPDMPipeline":
+        """A pipeline around a model that was just made or trained."""
+        return cls(model, make_scheduler(schedule, model.head.prediction_type))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        dtype: torch.dtype | None = None,
+        torch_dtype: torch.dtype | None = None,
+        **options: Any,
+    ) -> "OPDMPipeline":
+        """Load by the name of an embedded model, a folder, or the id of a hub's repository.
+
+        `dtype` (in older code `torch_dtype`) is what the networks compute in, float32 unless given. Raises ModelError
+        where the model is missing, incomplete or another.
+        """
+        try:
+            source = resolve(str(name))
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+        check_folder(source, cls.__name__)
+        try:
+            pipeline = super().from_pretrained(source, **options)
+            return pipeline.to(dtype or torch_dtype or torch.float32)
+        except Exception as error:
+            raise ModelError(describe_failure(source, error)) from error
+
+    @property
+    def references(self) -> int:
+        """K: keyframes that each drawing is painted from."""
+        return self.model.references
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width must be multiples of this many pixels."""
+        return self.model.size_multiple
+
+    @property
+    def default_size(self) -> int:
+        """Shorter side, in pixels, that the model was trained for."""
+        return self.model.working_size
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        lines: Tensor,
+        keyframes: Tensor,
+        keyframe_lines: Tensor | None = None,
+        *,
+        seeds: list[int],
+        num_inference_steps: int | None = None,
+    ) -> PaintedFrames:
+        """Paint a batch of drawings.
+
+        lines (B, 1, H, W), keyframes (B, K, 3, H, W) with the earlier before the later, keyframe_lines
+        (B, K, 1, H, W), all in [0, 1]; keyframes without lines have them extracted. `seeds` has one per drawing, so
+        that a frame does not depend on the batch that it is in. Raises ValueError for shapes that do not fit.
+        """
+        check_shapes(lines, keyframes, keyframe_lines, seeds, references=self.references, multiple=self.size_multiple)
+        if keyframe_lines is None:
+            keyframe_lines = extract_lines(keyframes.flatten(0, 1)).unflatten(0, keyframes.shape[:2])
+        device = self.model.device
+        conditions = build_conditions(lines, keyframes, keyframe_lines).to(device)
+        guidance = self.model.encode(conditions)
+        noise = torch.stack([draw_noise(seed, lines.shape[-2:]) for seed in seeds]).to(device)
+        steps = num_inference_steps or self.model.sampling_steps
+        frames = reverse_process(self.model, self.scheduler, noise, conditions.lines, guidance, steps=steps)
+        return PaintedFrames(((frames + 1) / 2).clamp(0, 1).float().cpu())
+
+
+def draw_noise(seed: int, size: tuple[int, ...]) -> Tensor:
+    """The start of one drawing's reverse process, (3, H, W); drawn on the CPU, so that devices agree."""
+    return torch.randn((3, *size), generator=torch.Generator().manual_seed(seed))
+
+
+def check_shapes(
+    lines: Tensor, keyframes: Tensor, keyframe_lines: Tensor | None, seeds: list[int], *, references: int, multiple: int
+) -> None:
+    """Raise ValueError, naming the argument and what it should be."""
+    batch, height, width = lines.shape[0], lines.shape[-2], lines.shape[-1]
+    if lines.shape != (batch, 1, height, width):
+        raise ValueError(f"lines: shape {tuple(lines.shape)}, expected (B, 1, H, W)")
+    if height % multiple or width % multiple:
+        raise ValueError(f"lines: {width} x {height} pixels; this model takes multiples of {multiple}, pad them")
+    if keyframes.shape != (batch, references, 3, height, width):
+        expected = (batch, references, 3, height, width)
+        raise ValueError(f"keyframes: shape {tuple(keyframes.shape)}, expected {expected} (B, K, 3, H, W)")
+    if keyframe_lines is not None and keyframe_lines.shape != (batch, references, 1, height, width):
+        raise ValueError(
+            f"keyframe_lines: shape {tuple(keyframe_lines.shape)}, expected {(batch, references, 1, height, width)}"
+        )
+    if len(seeds) != batch:
+        raise ValueError(f"seeds: {len(seeds)} for {batch} drawings; give one for each")
+
+
+def check_folder(source: str, class_name: str) -> None:
+    """Raise ModelError for a local folder or file that cannot be a model of ours, before anything is loaded."""
+    folder = Path(source)
+    if folder.is_file():
+        raise ModelError(f"{source}: a file; give the folder that training wrote as pipeline/")
+    if folder.is_dir():
+        for needed in ("model_index.json", "model/config.json", "scheduler/scheduler_config.json"):
+            if not (folder / needed).is_file():
+                raise ModelError(
+                    f"{source}: incomplete, {needed} is missing; give the folder that training wrote as pipeline/"
+                )
+        found = json.loads((folder / "model_index.json").read_text()).get("_class_name")
+        if found != class_name:
+            raise ModelError(
+                f"{source}: a model of class {found}, not {class_name}; give one that this project trained"
+            )
+    elif source.count("/") != 1 or source.startswith(("/", ".")):
+        raise ModelError(
+            f"{source}: no such model; there are {', '.join(embedded_models())}, folders, and hub ids (owner/name)"
+        )
+
+
+def describe_failure(source: str, error: Exception) -> str:
+    """One line for whatever diffusers, safetensors or the hub raised."""
+    reason = " ".join(str(error).split())
+    return f"{source}: cannot be loaded as an OPDM model ({type(error).__name__}: {reason[:200]})"

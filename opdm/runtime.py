@@ -1,0 +1,90 @@
+"""What the machine offers: devices, number formats, and memory that is not given back between two layers.
+
+Importing this imports no torch, because `reuse_freed_memory` wants to come first.
+"""
+
+import ctypes
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opdm.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+# Parameters of glibc's mallopt, from malloc.h.
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+LARGEST_INT = 2**31 - 1
+
+# Flags of /proc/cpuinfo (x86 and ARM) of processors that multiply bfloat16 themselves; others only imitate it.
+BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}
+
+
+def reuse_freed_memory() -> None:
+    """Let glibc keep freed memory for the next tensor instead of returning it; elsewhere does nothing.
+
+    Fresh pages for every activation cost a CPU more than the arithmetic on them. Affects the whole process, so
+    programs call it, and importing does not.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return
+    mallopt(M_MMAP_THRESHOLD, LARGEST_INT)
+    mallopt(M_TRIM_THRESHOLD, LARGEST_INT)
+
+
+def choose_device(name: str) -> str:
+    """The device of that name: `auto` (the fastest there is), `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    Raises InputError for a device that is not there.
+    """
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise InputError(f"--device {name}: no such device; take auto, cpu, cuda, cuda:N or mps")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"--device {name}: PyTorch finds no CUDA device on this machine; take --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InputError(f"--device {name}: PyTorch finds no Metal device on this machine; take --device cpu")
+    return name
+
+
+def choose_dtype(name: str, device: str) -> "torch.dtype":
+    """The number format of that name; `auto` is bfloat16 where `device` computes in it, and float32 elsewhere."""
+    import torch
+
+    return default_dtype(device) if name == "auto" else {dtype: getattr(torch, dtype) for dtype in DTYPES}[name]
+
+
+def default_dtype(device: str) -> "torch.dtype":
+    """bfloat16 where `device` (a torch device's name) has arithmetic for it, else float32."""
+    import torch
+
+    if device.startswith("cuda"):
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has_bfloat16 = device == "cpu" and processor_has_bfloat16()
+    return torch.bfloat16 if has_bfloat16 else torch.float32
+
+
+def processor_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor multiplies bfloat16 itself; False where the system does not say."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return not BFLOAT16_FLAGS.isdisjoint(text.split())

@@ -1,0 +1,265 @@
+"""The training loop: prepare, step, checkpoint, report. It knows no loss, adapter or dataset by name."""
+
+import json
+import math
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from diffusers.training_utils import EMAModel
+from torch.utils.data import DataLoader
+
+from opdm.checkpoint import export_pipeline, initialize_from, load_checkpoint, save_checkpoint
+from opdm.config import OptimizerConfig, Run, to_dict
+from opdm.data.training import HELD_OUT, Batch, CelDataset, StepSampler, stack
+from opdm.metrics.image import psnr
+from opdm.model import OPDMModel
+from opdm.objectives import OBJECTIVES
+from opdm.pipeline import OPDMPipeline
+from opdm.report import Report
+
+MAY_CHANGE = (
+    "checkpoint_every",
+    "description",
+    "init_from",
+    "log_every",
+    "output",
+    "steps",
+    "time_limit_s",
+    "validate_every",
+    "validation_shots",
+    "workers",
+)
+"""Fields of a run that a resumed one may set otherwise; a run with more steps goes on."""
+
+
+class Trainer:
+    """One run on one folder; construct it and call `train`, again and again, until the steps are done."""
+
+    def __init__(self, run: Run, folder: Path, *, cpu: bool = False):
+        self.run, self.folder = run, folder
+        self.started = time.monotonic()
+        self.accelerator = Accelerator(
+            mixed_precision=run.precision,
+            cpu=cpu,
+            # The perceptual loss and frozen estimators have parameters without gradients; all others get one.
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        )
+        if self.accelerator.is_main_process:
+            open_folder(run, folder)
+        self.accelerator.wait_for_everyone()
+        torch.manual_seed(run.seed)
+        self.model = OPDMModel.from_model_config(run.model).to(memory_format=torch.channels_last)
+        if run.init_from is not None:
+            initialize_from(self.model, run.init_from)
+        self.dataset = CelDataset(run.data, references=run.model.references, seed=run.seed)
+        objective = OBJECTIVES[type(run.objective)](self.model, run.objective, run.schedule)
+        self.trained = [p for p in objective.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(self.trained, lr=run.optimizer.lr)
+        self.weights = objective.weights
+        self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
+        self.ema = EMAModel(self.model.parameters(), decay=run.optimizer.ema_decay)
+        self.ema.to(self.accelerator.device)
+        self.accelerator.register_for_checkpointing(self.ema)
+        progress = load_checkpoint(self.accelerator, folder / "checkpoints") or {"step": 0, "skipped": 0}
+        self.step, self.skipped = int(progress["step"]), int(progress["skipped"])
+
+    def train(self) -> bool:
+        """Train to the last step or to the time limit; True when the run is complete."""
+        run = self.run
+        report = Report(self.folder, first_step=self.step, steps=run.steps, enabled=self.accelerator.is_main_process)
+        batches = iter(self._loader())
+        try:
+            while self.step < run.steps and not self._out_of_time():
+                self._advance(batches, report)
+            complete = self.step >= run.steps
+            if self.step % run.checkpoint_every or not complete:
+                self._save(report)
+        finally:
+            report.close()
+        self.accelerator.end_training()
+        return complete
+
+    def _advance(self, batches: Iterator[Batch], report: Report) -> None:
+        """One optimizer step and whatever is due after it."""
+        run = self.run
+        losses, norm = self._optimize(batches)
+        self.step += 1
+        report.advance(self.step, losses["loss"])
+        if self.step % run.log_every == 0 or self.step == run.steps:
+            report.record(self.step, {**losses, "gradient_norm": norm, "lr": self._lr(), "skipped": self.skipped})
+        if self.step % run.checkpoint_every == 0:
+            self._save(report)
+        if self.step % run.validate_every == 0 or self.step == run.steps:
+            self._validate(report)
+
+    def _optimize(self, batches: Iterator[Batch]) -> tuple[dict[str, float], float]:
+        """Accumulate, clip, step, average; a step whose gradient is not finite is skipped and counted."""
+        run, totals = self.run, dict.fromkeys([*self.weights, "loss"], 0.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._lr()
+        for part in range(run.accumulation):
+            batch = next(batches).to(self.accelerator.device)
+            with self._synchronized(part == run.accumulation - 1):
+                with self.accelerator.autocast():
+                    losses = {name: values.mean() for name, values in self.objective(batch).items()}
+                    loss = torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
+                self.accelerator.backward(loss / run.accumulation)
+            for name, value in [*losses.items(), ("loss", loss)]:
+                totals[name] += float(self.accelerator.reduce(value.detach(), "mean")) / run.accumulation
+        norm = float(self.accelerator.clip_grad_norm_(self.trained, run.optimizer.clip_norm))
+        if math.isfinite(norm):
+            self.optimizer.step()
+            self.ema.step(self.model.parameters())
+        else:
+            self.skipped += 1
+        self.optimizer.zero_grad(set_to_none=True)
+        return totals, norm
+
+    def _synchronized(self, is_last: bool) -> AbstractContextManager[None]:
+        """Exchange gradients between processes only in the last pass before the optimizer's step."""
+        return nullcontext() if is_last else self.accelerator.no_sync(self.objective)
+
+    def _lr(self) -> float:
+        return learning_rate(self.run.optimizer, self.step, self.run.steps)
+
+    def _loader(self) -> DataLoader[Batch]:
+        run = self.run
+        sampler = StepSampler(
+            first_step=self.step,
+            steps=run.steps,
+            batch_size=run.batch_size,
+            accumulation=run.accumulation,
+            process=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
+        )
+        return DataLoader(
+            self.dataset,
+            batch_sampler=sampler,
+            collate_fn=stack,
+            num_workers=run.workers,
+            persistent_workers=run.workers > 0,
+            prefetch_factor=4 if run.workers else None,
+            worker_init_fn=use_one_thread,
+        )
+
+    def _out_of_time(self) -> bool:
+        """Decided by the main process, so that all stop at the same step."""
+        limit = self.run.time_limit_s
+        if limit is None:
+            return False
+        over = torch.tensor(float(time.monotonic() - self.started > limit), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(over, "sum") > 0)
+
+    def _save(self, report: Report) -> None:
+        save_checkpoint(self.accelerator, self.folder / "checkpoints", self.step, {"skipped": self.skipped})
+        if self.accelerator.is_main_process:
+            with self._averaged_weights():
+                export_pipeline(OPDMPipeline.from_model(self.model, self.run.schedule), self.folder / "pipeline")
+        report.say(f"step {self.step}: checkpoint and pipeline saved in {self.folder}")
+        self.accelerator.wait_for_everyone()
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """The model with its averaged weights, for as long as the context lasts."""
+        parameters = list(self.model.parameters())
+        self.ema.store(parameters)
+        self.ema.copy_to(parameters)
+        try:
+            yield
+        finally:
+            self.ema.restore(parameters)
+
+    @torch.no_grad()
+    def _validate(self, report: Report) -> None:
+        """Paint one drawing of each held-out shot; PSNR beside that of the nearest keyframe."""
+        if not self.accelerator.is_main_process or not self.run.validation_shots:
+            self.accelerator.wait_for_everyone()
+            return
+        samples = stack([self.dataset[i] for i in validation_indices(self.run)])
+        with self._averaged_weights(), self.accelerator.autocast():
+            pipeline = OPDMPipeline.from_model(self.model, self.run.schedule)
+            painted = pipeline(
+                samples.conditions.lines,
+                samples.conditions.keyframes,
+                samples.conditions.keyframe_lines,
+                seeds=[int(seed) for seed in samples.seeds],
+            ).frames
+        keyframes = samples.conditions.keyframes
+        copied = torch.stack([psnr(keyframes[:, k], samples.target) for k in range(keyframes.shape[1])]).amax(dim=0)
+        scores = {
+            "validation_psnr_db": float(psnr(painted, samples.target).mean()),
+            "validation_best_keyframe_psnr_db": float(copied.mean()),
+        }
+        report.record(self.step, scores)
+        report.say(f"step {self.step}: " + ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
+        lines = samples.conditions.lines.expand(-1, 3, -1, -1)
+        report.picture(self.step, [keyframes[:, 0], lines, painted, samples.target, keyframes[:, -1]])
+        self.accelerator.wait_for_everyone()
+
+
+def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
+    """The rate of the step after `step` steps: linear warm-up, then constant or a cosine to zero."""
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / config.warmup_steps
+    if config.decay == "constant":
+        return config.lr
+    done = (step - config.warmup_steps) / max(steps - config.warmup_steps, 1)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def validation_indices(run: Run) -> list[int]:
+    """One sample of each held-out shot."""
+    per_shot = run.data.targets_per_shot
+    return [(HELD_OUT // per_shot + shot) * per_shot for shot in range(run.validation_shots)]
+
+
+def use_one_thread(worker: int) -> None:
+    """Loader processes share the cores; each keeps to one."""
+    import cv2
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def open_folder(run: Run, folder: Path) -> None:
+    """Make the run folder, or check that it holds this same run.
+
+    Raises ValueError naming the first setting that differs from the run that the folder was made for.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "config.json"
+    settings = {name: value for name, value in json.loads(json.dumps(to_dict(run))).items() if name not in MAY_CHANGE}
+    if file.exists():
+        saved = json.loads(file.read_text())["run"]
+        for name, value in flatten(settings).items():
+            if flatten(saved).get(name) != value:
+                raise ValueError(
+                    f"{folder} holds a run with {name} = {flatten(saved).get(name)!r}, not {value!r}; "
+                    "give another --output, or the same settings to resume it"
+                )
+        return
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"run": to_dict(run), "commit": git_commit()}, indent=2) + "\n")
+    temporary.rename(file)
+
+
+def flatten(values: dict, prefix: str = "") -> dict[str, object]:
+    """{"a": {"b": 1}} to {"a.b": 1}."""
+    flat: dict[str, object] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def git_commit() -> str | None:
+    """The commit of the code, where it is a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

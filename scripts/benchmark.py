@@ -1,0 +1,254 @@
+"""How fast each part is, as ratios of two things measured in this same run: `python scripts/benchmark.py [ROW ...]`.
+
+Absolute times depend on the machine and on what else it does; a ratio does not. The naive version of a row is the
+same model in float32, channels-first, with the conditions computed again at every denoising step, and with the
+allocator as the system sets it.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+import opdm.blocks
+import opdm.model
+import opdm.reference_encoder
+from configs import RUNS
+from opdm.conditions import Conditions
+from opdm.config import JointObjectiveConfig, ReverseConfig
+from opdm.data.cel_animation import CelShot
+from opdm.data.training import Batch
+from opdm.flow import ENCODINGS
+from opdm.model import OPDMModel
+from opdm.objectives import JointObjective
+from opdm.runtime import reuse_freed_memory
+from opdm.sampler import denoise_step, make_scheduler, sampling_grid
+
+RUN = RUNS["opdm-small"]
+SIZE = RUN.model.working_size
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    value: float
+    unit: str
+    aim: str
+
+
+def best_of(action: Callable[[], object], repetitions: int = 3) -> float:
+    """Shortest time of an action in seconds, after one that does not count."""
+    action()
+    times = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def make_conditions(batch: int, size: int) -> Conditions:
+    """Random conditions; the speed does not depend on what they show."""
+    return Conditions(
+        lines=torch.rand(batch, 1, size, size),
+        keyframes=torch.rand(batch, 2, 3, size, size),
+        keyframe_lines=torch.rand(batch, 2, 1, size, size),
+        flow_px=torch.randn(batch, 2, ENCODINGS, 2, size, size) * 3,
+        flow_error_px=torch.rand(batch, 2, ENCODINGS, 1, size, size),
+    )
+
+
+class NaiveModel:
+    """The same weights in float32, channels-first, without anything kept between the steps."""
+
+    def __init__(self, model: OPDMModel, conditions: Conditions):
+        self.model, self.conditions = model, conditions
+
+    def denoise(self, noisy_frame: Tensor, timestep: Tensor, lines: Tensor, guidance: object) -> Tensor:
+        """One evaluation, with its conditions."""
+        return self.model.denoise(noisy_frame, timestep, lines, self.model.encode(self.conditions))
+
+
+class NaiveObjective(JointObjective):
+    """The joint objective around a model that encodes the conditions at every step."""
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The same losses."""
+        encode, denoise = self.model.encode, self.model.denoise
+        self.model.denoise = lambda noisy, time, lines, guidance: denoise(noisy, time, lines, encode(batch.conditions))
+        self.model.encode = lambda conditions: None
+        try:
+            return super().forward(batch)
+        finally:
+            del self.model.denoise, self.model.encode
+
+
+@torch.no_grad()
+def sample(model: OPDMModel | NaiveModel, conditions: Conditions) -> None:
+    """Paint one batch of drawings as the pipeline does, without the optical flow before it."""
+    scheduler = make_scheduler(RUN.schedule, "sample")
+    guidance = None if isinstance(model, NaiveModel) else model.encode(conditions)
+    frame = torch.randn(conditions.lines.shape[0], 3, SIZE, SIZE)
+    for timestep in sampling_grid(scheduler, RUN.model.sampling_steps):
+        frame = denoise_step(model, scheduler, frame, timestep, conditions.lines, guidance)
+
+
+def training_step(objective: JointObjective, batch: Batch, precision: torch.dtype) -> Callable[[], None]:
+    """Forward and backward of one batch."""
+
+    def step() -> None:
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            losses = objective(batch)
+            total = sum(values.mean() for values in losses.values())
+        total.backward()
+        objective.zero_grad(set_to_none=True)
+
+    return step
+
+
+def make_batch(batch: int, size: int) -> Batch:
+    """A random batch."""
+    return Batch(
+        conditions=make_conditions(batch, size),
+        target=torch.rand(batch, 3, size, size),
+        true_flow_px=torch.zeros(batch, 2, 2, size, size),
+        is_occluded=torch.zeros(batch, 2, 1, size, size, dtype=torch.bool),
+        seeds=torch.arange(batch),
+    )
+
+
+def objective_config(gradient: str) -> JointObjectiveConfig:
+    """The shipped run's objective with another reverse pass."""
+    return replace(RUN.objective, reverse=ReverseConfig(gradient=gradient))
+
+
+def measure_naive(gradients: list[str]) -> dict[str, float]:
+    """Seconds of each naive version; before the allocator is told to keep its memory."""
+    channels_last = opdm.blocks.channels_last
+    for module in (opdm.model, opdm.reference_encoder):
+        module.channels_last = lambda tensor: tensor.contiguous()
+    try:
+        model = OPDMModel.from_model_config(RUN.model)
+        conditions = make_conditions(1, SIZE)
+        times = {"sampling": best_of(lambda: sample(NaiveModel(model, conditions), conditions), 2)}
+        batch = make_batch(RUN.batch_size, RUN.data.crop_size)
+        for gradient in gradients:
+            objective = NaiveObjective(model, objective_config(gradient), RUN.schedule)
+            times[gradient] = best_of(training_step(objective, batch, torch.float32), 1)
+        return times
+    finally:
+        for module in (opdm.model, opdm.reference_encoder):
+            module.channels_last = channels_last
+
+
+def measure_own(gradients: list[str]) -> dict[str, float]:
+    """Seconds of each part as the command line and the trainer run it."""
+    conditions = make_conditions(1, SIZE)
+    model = OPDMModel.from_model_config(RUN.model).to(memory_format=torch.channels_last)
+    batch = make_batch(RUN.batch_size, RUN.data.crop_size)
+    times = {}
+    for gradient in gradients:
+        objective = JointObjective(model, objective_config(gradient), RUN.schedule)
+        times[gradient] = best_of(training_step(objective, batch, torch.bfloat16), 2)
+    model = model.to(torch.bfloat16)
+    times["sampling"] = best_of(lambda: sample(model, conditions))
+    return times
+
+
+def model_rows(gradients: list[str]) -> list[Row]:
+    """Sampling and training against their naive versions."""
+    naive = measure_naive(gradients)
+    reuse_freed_memory()
+    own = measure_own(gradients)
+    names = {"sampling": f"sampling, {RUN.model.sampling_steps} steps at {SIZE} px"}
+    names |= {gradient: f"training step, reverse pass {gradient}" for gradient in gradients}
+    aims = {"sampling": "5 with AMX"} | dict.fromkeys(gradients, "4 with AMX")
+    return [Row(names[part], naive[part] / own[part], "times the naive speed", aims[part]) for part in names]
+
+
+@torch.no_grad()
+def utilization_rows() -> list[Row]:
+    """Share of the bfloat16 matrix-product rate that the U-Net reaches while painting."""
+    reuse_freed_memory()
+    model = OPDMModel.from_model_config(RUN.model).to(torch.bfloat16, memory_format=torch.channels_last)
+    conditions = make_conditions(1, SIZE)
+    guidance = model.encode(conditions)
+    arguments = torch.randn(1, 3, SIZE, SIZE), torch.tensor([400]), conditions.lines, guidance
+    with FlopCounterMode(display=False) as counter:
+        model.denoise(*arguments)
+    rate = counter.get_total_flops() / best_of(lambda: model.denoise(*arguments), 10)
+    matrix = torch.randn(4096, 4096).bfloat16()
+    product_rate = 2 * 4096**3 / best_of(lambda: matrix @ matrix, 5)
+    name = f"U-Net at {SIZE} px, of the rate of a 4096 matrix product"
+    return [Row(name, rate / product_rate, "of the bfloat16 rate", "")]
+
+
+def generator_rows() -> list[Row]:
+    """Frames per second on one core, and against drawing every frame from a shot built anew."""
+    cv2.setNumThreads(1)
+    seeds = range(12)
+
+    def together() -> None:
+        for seed in seeds:
+            shot = CelShot(seed, height=256, width=256, frames=10)
+            for index in range(10):
+                shot.frame(index)
+
+    def anew() -> None:
+        for seed in seeds:
+            for index in range(10):
+                CelShot(seed, height=256, width=256, frames=10).frame(index)
+
+    frames = 10 * len(seeds)
+    own, naive = best_of(together, 1), best_of(anew, 1)
+    copied = np.zeros((256, 256, 3), np.float32)
+    copy = best_of(lambda: [copied.copy() for _ in range(1000)], 3) / 1000
+    return [
+        Row("generator, 256 px, one core", frames / own, "frames per second", "25"),
+        Row("generator, shots kept", naive / own, "times the naive speed", ""),
+        Row("generator, cost of a frame", own / frames / copy, "copies of the frame", ""),
+    ]
+
+
+ROWS = {
+    "generator": generator_rows,
+    "model": lambda: model_rows(["one-step", "full"]),
+    "utilization": utilization_rows,
+}
+
+
+def main() -> int:
+    """Print the table, and write it as JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all unless given")
+    parser.add_argument("--json", type=Path, help="write the rows here, too")
+    options = parser.parse_args()
+    unknown = set(options.rows) - set(ROWS)
+    if unknown:
+        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    # The naive model comes first: the allocator cannot be told to forget.
+    rows = [
+        row for name in ("generator", "model", "utilization") if name in (options.rows or ROWS) for row in ROWS[name]()
+    ]
+    for row in rows:
+        print(f"{row.name:<58}{row.value:>9.2f} {row.unit:<24}{f'aim {row.aim}' if row.aim else ''}")
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

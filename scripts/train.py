@@ -1,0 +1,83 @@
+"""Train a named run of configs/: `accelerate launch scripts/train.py RUN [--field value ...]`; again = resume."""
+
+import contextlib
+import io
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from configs import RUNS  # noqa: E402
+from opdm.config import Run  # noqa: E402
+
+
+def main() -> int:
+    """Exit status 0 when the run is complete, 2 for a bad request, 130 when interrupted."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("-h", "--help"):
+        print(__doc__ + "\n\nruns:\n" + "\n".join(f"  {n:<24}{run.description}" for n, run in RUNS.items()))
+        print("\n`scripts/train.py RUN --help` lists the fields of a run.")
+        return 0
+    if name not in RUNS:
+        return fail(f"{name}: no such run; there are {', '.join(RUNS)}")
+    try:
+        run = parse_fields(name, sys.argv[2:])
+    except ValueError as error:
+        return fail(str(error))
+    return train(name, run)
+
+
+def parse_fields(name: str, arguments: list[str]) -> Run:
+    """The named run with the fields that the command line changes.
+
+    Raises ValueError with one line; tyro would draw a box over several.
+    """
+    import tyro
+
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                tyro.conf.AvoidSubcommands[Run],
+                default=RUNS[name],
+                args=arguments,
+                prog=f"train.py {name}",
+                description=RUNS[name].description,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        words = " ".join(re.sub(r"[─│╭╮╰╯]", " ", complaint.getvalue()).split())
+        raise ValueError(words.split(" For full helptext")[0]) from None
+
+
+def train(name: str, run: Run) -> int:
+    """Run the trainer; a ValueError is the user's and gets one line."""
+    from opdm.runtime import reuse_freed_memory
+
+    reuse_freed_memory()  # before torch allocates anything
+    from opdm.trainer import Trainer
+
+    try:
+        trainer = Trainer(run, Path(run.output or ROOT / "runs" / name))
+        complete = trainer.train()
+    except ValueError as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command resumes from the last checkpoint", file=sys.stderr)
+        return 130
+    if not complete:
+        print(f"stopped after {trainer.step} of {run.steps} steps; the same command resumes", file=sys.stderr)
+    return 0
+
+
+def fail(reason: str) -> int:
+    """One line on stderr."""
+    print(f"train.py: error: {reason}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+from dataclasses import fields
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from opdm.conditions import Conditions
+from opdm.config import CelDataConfig
+from opdm.data.training import HELD_OUT, Batch, CelDataset, StepSampler, stack
+from opdm.lines import extract_lines
+from opdm.warp import backward_warp
+
+CONFIG = CelDataConfig(shot_sizes=(96, 96), crop_size=64, longest_gap=4, targets_per_shot=3)
+
+
+def dataset(references=2, **changes):
+    return CelDataset(CelDataConfig(**{**vars(CONFIG), **changes}), references=references, seed=5)
+
+
+def equal(a, b):
+    return all(
+        torch.equal(getattr(a.conditions, f.name), getattr(b.conditions, f.name)) for f in fields(Conditions)
+    ) and all(torch.equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(Batch)[1:])
+
+
+def test_a_sample_has_the_shapes_of_the_contract():
+    sample = dataset()[0]
+    assert sample.target.shape == (3, 64, 64) and sample.conditions.lines.shape == (1, 64, 64)
+    assert sample.conditions.keyframes.shape == (2, 3, 64, 64)
+    assert sample.true_flow_px.shape == (2, 2, 64, 64) and sample.is_occluded.shape == (2, 1, 64, 64)
+    assert stack([sample, dataset()[1]]).conditions.flow_px.shape == (2, 2, 2, 2, 64, 64)
+
+
+def test_a_sample_is_a_function_of_its_index_alone():
+    forward = [dataset()[index] for index in range(6)]
+    backward = [dataset()[index] for index in reversed(range(6))]
+    assert all(equal(a, b) for a, b in zip(forward, reversed(backward), strict=True))
+
+
+def test_workers_change_nothing():
+    sampler = StepSampler(first_step=0, steps=3, batch_size=2, accumulation=1, process=0, processes=1)
+    loaders = [DataLoader(dataset(), batch_sampler=sampler, collate_fn=stack, num_workers=n) for n in (0, 2)]
+    assert all(equal(a, b) for a, b in zip(*loaders, strict=True))
+
+
+def test_held_out_shots_are_others():
+    data = dataset()
+    assert not torch.equal(data[0].target, data[HELD_OUT].target)
+
+
+def test_true_flow_reaches_from_the_target_to_the_keyframes():
+    """Whatever the crop cut off counts nowhere: compared where neither occluded nor outside."""
+    data, errors, still = dataset(extracted_lines_share=0, mixed_lines_share=0), [], []
+    for index in range(0, 24, 3):
+        sample = data[index]
+        for k in range(2):
+            flow_px = sample.true_flow_px[k]
+            warped = backward_warp(sample.conditions.keyframes[k][None], flow_px[None])[0]
+            y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+            inside = (x + flow_px[0]).clamp(0, 63) == x + flow_px[0]
+            inside &= (y + flow_px[1]).clamp(0, 63) == y + flow_px[1]
+            visible = inside & ~sample.is_occluded[k, 0]
+            if visible.any():
+                errors.append((warped - sample.target).abs()[:, visible].mean())
+                still.append((sample.conditions.keyframes[k] - sample.target).abs()[:, visible].mean())
+    assert torch.stack(errors).mean() < 0.5 * torch.stack(still).mean()
+
+
+def test_one_keyframe_can_stand_for_both():
+    sample = dataset(single_keyframe_share=1.0)[0]
+    assert torch.equal(sample.conditions.keyframes[0], sample.conditions.keyframes[1])
+    assert dataset(references=1)[0].conditions.keyframes.shape[0] == 1
+
+
+@pytest.mark.parametrize(("drawn", "extracted", "mixed"), [(True, 0, 0), (False, 1.0, 0)])
+def test_lines_are_drawn_or_extracted_as_asked(drawn, extracted, mixed):
+    data = dataset(extracted_lines_share=extracted, mixed_lines_share=mixed)
+    sample = data[0]
+    candidates = [extract_lines(sample.target[None], name)[0] for name in ("xdog", "pencil")]
+    # A crop's border has other neighbors than the frame's.
+    inner = [(c[:, 8:-8, 8:-8] - sample.conditions.lines[:, 8:-8, 8:-8]).abs().max() < 1e-4 for c in candidates]
+    assert any(inner) != drawn

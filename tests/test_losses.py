@@ -1,0 +1,56 @@
+import pytest
+import torch
+import torchvision
+
+from opdm.losses import PerceptualLoss, content_loss, end_point_error, noise_loss
+
+
+def test_equal_frames_cost_nothing():
+    frame = torch.rand(2, 3, 16, 16)
+    assert torch.allclose(noise_loss(frame, frame), torch.zeros(2))
+    assert torch.allclose(content_loss(frame, frame), torch.zeros(2), atol=1e-6)
+
+
+def test_values_by_hand():
+    black, gray = torch.zeros(1, 3, 16, 16), torch.full((1, 3, 16, 16), 0.5)
+    assert noise_loss(black, gray).item() == 0.25
+    # Flat frames: SSIM is the luminance term alone, (0 + C1) / (0.25 + C1) with C1 = 0.01^2.
+    assert content_loss(black, gray).item() == pytest.approx(0.5 + 1 - 1e-4 / (0.25 + 1e-4), abs=1e-5)
+
+
+def test_each_sample_has_its_own_loss():
+    target = torch.rand(2, 3, 16, 16)
+    frame = target.clone()
+    frame[1] = 1 - frame[1]
+    for loss in (noise_loss, content_loss):
+        values = loss(frame, target)
+        assert values[0] < 1e-5 < 0.01 < values[1]
+
+
+def test_end_point_error_counts_visible_pixels_only():
+    truth_px = torch.zeros(1, 2, 4, 4)
+    flow_px = torch.zeros(1, 2, 4, 4)
+    flow_px[:, 0, :2], flow_px[:, 1, :2] = 3, 4  # five pixels off in the upper half
+    flow_px[:, :, 3] = 1000
+    is_occluded = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
+    is_occluded[:, :, 3] = True
+    assert end_point_error(flow_px, truth_px, is_occluded).item() == pytest.approx(5 * 8 / 12, rel=1e-3)
+
+
+def test_missing_vgg_weights_name_file_and_option(tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere.pth.*--objective.vgg-weights.*--objective.perceptual-weight 0"):
+        PerceptualLoss(str(tmp_path / "nowhere.pth"))
+
+
+@pytest.mark.slow
+def test_perceptual_loss_reads_a_local_file(tmp_path):
+    torch.manual_seed(0)
+    torch.save(torchvision.models.vgg19().state_dict(), tmp_path / "vgg19.pth")
+    loss = PerceptualLoss(str(tmp_path / "vgg19.pth"))
+    frame = torch.rand(2, 3, 32, 32, requires_grad=True)
+    target = frame.detach().clone()
+    target[1] = target[1].flip(-1)
+    values = loss(frame, target)
+    assert values[0] == 0 < values[1]
+    values.sum().backward()
+    assert frame.grad[1].any() and all(not p.requires_grad for p in loss.parameters())

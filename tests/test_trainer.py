@@ -1,0 +1,198 @@
+"""The training loop, run as a user runs it: one process or two, stopped, killed and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from opdm.checkpoint import complete_checkpoints
+from opdm.config import ChoiceHeadConfig, IdentityAdapterConfig, OptimizerConfig
+from opdm.data.training import StepSampler
+from opdm.pipeline import OPDMPipeline
+from opdm.trainer import Trainer, learning_rate
+from tiny import make_run
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["--data.shot-sizes", "32", "32", "--data.crop-size", "32", "--validation-shots", "0"]
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(folder):
+    return load_file(folder / "pipeline" / "model" / "diffusion_pytorch_model.safetensors")
+
+
+def launch(*arguments, processes=1, wait=True):
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command += [str(ROOT / "scripts" / "train.py"), *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if wait:
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, start_new_session=True
+    )
+
+
+def test_two_steps_and_two_more_equal_four(tmp_path):
+    Trainer(make_run(), tmp_path / "four", cpu=True).train()
+    stopped = Trainer(make_run(), tmp_path / "two", cpu=True)
+    stopped._out_of_time = lambda: stopped.step == 2
+    assert not stopped.train()
+    assert Trainer(make_run(), tmp_path / "two", cpu=True).train()
+    first, second = weights(tmp_path / "four"), weights(tmp_path / "two")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert records(tmp_path / "four") == records(tmp_path / "two")
+
+
+def test_a_run_leaves_everything_behind(tmp_path):
+    Trainer(make_run(), tmp_path, cpu=True).train()
+    assert json.loads((tmp_path / "config.json").read_text())["run"]["steps"] == 4
+    losses = [record for record in records(tmp_path) if "loss" in record]
+    assert [record["step"] for record in losses] == [1, 2, 3, 4]
+    assert {"noise", "content", "loss", "gradient_norm", "lr", "skipped"} <= set(losses[0])
+    assert any("validation_psnr_db" in record for record in records(tmp_path))
+    assert list((tmp_path / "samples").glob("*.png")) and list((tmp_path / "tensorboard").iterdir())
+    assert OPDMPipeline.from_pretrained(tmp_path / "pipeline").default_size == 32
+    assert [path.name for path in complete_checkpoints(tmp_path / "checkpoints")] == ["step-00000002", "step-00000004"]
+
+
+def test_the_loss_of_one_sample_can_be_driven_down(tmp_path):
+    run = make_run(
+        model=make_run().model, optimizer=OptimizerConfig(lr=3e-3), steps=60, batch_size=1, validation_shots=0
+    )
+    trainer = Trainer(run, tmp_path, cpu=True)
+    trainer.dataset.__class__.__getitem__, original = (
+        lambda self, index: original(self, 0),
+        type(trainer.dataset).__getitem__,
+    )
+    try:
+        trainer.train()
+    finally:
+        type(trainer.dataset).__getitem__ = original
+    losses = [record["loss"] for record in records(tmp_path) if "loss" in record]
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+
+
+def test_a_step_with_a_gradient_that_is_not_finite_is_skipped_and_counted(tmp_path):
+    trainer = Trainer(make_run(validation_shots=0), tmp_path, cpu=True)
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    trainer.weights = dict.fromkeys(trainer.weights, float("nan"))
+    trainer.train()
+    assert trainer.skipped == 4 and records(tmp_path)[-1]["skipped"] == 4
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
+
+
+def test_accumulation_equals_a_larger_batch(tmp_path):
+    Trainer(make_run(batch_size=4), tmp_path / "batch", cpu=True).train()
+    Trainer(make_run(batch_size=2, accumulation=2), tmp_path / "parts", cpu=True).train()
+    for one, other in zip(weights(tmp_path / "batch").values(), weights(tmp_path / "parts").values(), strict=True):
+        assert torch.allclose(one, other, atol=2e-4)
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    Trainer(make_run(), tmp_path, cpu=True)
+    with pytest.raises(ValueError, match=r"optimizer.lr = 0.001, not 0.5; give another --output"):
+        Trainer(make_run(optimizer=OptimizerConfig(lr=0.5)), tmp_path, cpu=True)
+
+
+def test_a_run_can_start_from_a_trained_model(tmp_path):
+    Trainer(make_run(), tmp_path / "first", cpu=True).train()
+    started = Trainer(make_run(init_from=str(tmp_path / "first" / "pipeline")), tmp_path / "second", cpu=True)
+    for name, value in weights(tmp_path / "first").items():
+        assert torch.equal(started.model.state_dict()[name], value)
+    other = make_run(
+        model=type(make_run().model)(
+            unet=make_run().model.unet,
+            reference=make_run().model.reference,
+            adapter=IdentityAdapterConfig(),
+            head=ChoiceHeadConfig(),
+        ),
+        init_from=str(tmp_path / "first" / "pipeline"),
+    )
+    with pytest.raises(ValueError, match="a model of another shape"):
+        Trainer(other, tmp_path / "third", cpu=True)
+
+
+def test_the_learning_rate_warms_up_and_decays():
+    config = OptimizerConfig(lr=1.0, warmup_steps=10, decay="cosine")
+    assert learning_rate(config, 0, 110) == pytest.approx(0.1)
+    assert learning_rate(config, 9, 110) == learning_rate(config, 10, 110) == 1.0
+    assert learning_rate(config, 60, 110) == pytest.approx(0.5)
+    assert learning_rate(config, 110, 110) == pytest.approx(0)
+
+
+def test_processes_share_the_samples_of_a_step():
+    def indices(first_step, process, processes, batch_size):
+        sampler = StepSampler(
+            first_step=first_step,
+            steps=3,
+            batch_size=batch_size,
+            accumulation=2,
+            process=process,
+            processes=processes,
+        )
+        return list(sampler)
+
+    alone = indices(0, 0, 1, 4)
+    halves = [indices(0, process, 2, 2) for process in range(2)]
+    assert [a + b for a, b in zip(*halves, strict=True)] == alone
+    assert indices(1, 0, 1, 4) == alone[2:]
+
+
+@pytest.mark.slow
+def test_two_processes_train_in_step_with_one(tmp_path):
+    common = ["smoke", *SMALL, "--steps", "2", "--objective.reverse.gradient", "one-step"]
+    both = launch(*common, "--batch-size", "2", "--output", tmp_path / "two", processes=2)
+    assert both.returncode == 0, both.stderr
+    alone = launch(*common, "--batch-size", "4", "--output", tmp_path / "one")
+    assert alone.returncode == 0, alone.stderr
+    for one, two in zip(records(tmp_path / "one"), records(tmp_path / "two"), strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
+    for name, value in weights(tmp_path / "one").items():
+        assert torch.allclose(value, weights(tmp_path / "two")[name], atol=2e-5), name
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_with_the_same_command(tmp_path):
+    command = ["smoke", *SMALL, "--steps", "60", "--checkpoint-every", "2", "--output", tmp_path]
+    process = launch(*command, wait=False)
+    deadline = time.monotonic() + 120
+    while not complete_checkpoints(tmp_path / "checkpoints") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    reached = complete_checkpoints(tmp_path / "checkpoints")
+    assert reached and process.returncode != 0
+    resumed = launch(*command, "--time-limit-s", "0.0")
+    assert resumed.returncode == 0 and "of 60 steps; the same command resumes" in resumed.stderr
+    steps = [record["step"] for record in records(tmp_path)]
+    assert steps == sorted(set(steps)) and steps[-1] == int(reached[-1].name[5:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["opmd"], "opmd: no such run"),
+        (["smoke", "--data.crop-size", "30"], "data.crop_size: 30 is not a multiple of 8"),
+        (["smoke", "--init-from", "nowhere"], "nowhere: no such model"),
+        (["smoke", "--objective.perceptual-weight", "1", "--objective.vgg-weights", "none.pth"], "none.pth"),
+    ],
+)
+def test_bad_requests_get_one_line(tmp_path, arguments, named):
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments]
+    if len(arguments) > 1:
+        command += ["--output", str(tmp_path)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert found.returncode == 2
+    lines = [line for line in found.stderr.splitlines() if line.startswith("train.py: error")]
+    assert len(lines) == 1 and named in lines[0]

@@ -1,0 +1,103 @@
+"""Models, conditions and runs small enough for a test: width 8, 32 pixels."""
+
+import torch
+
+from opdm.adapters import ADAPTERS
+from opdm.conditions import Conditions
+from opdm.config import (
+    AdapterConfig,
+    CelDataConfig,
+    ChoiceHeadConfig,
+    FlowAdapterConfig,
+    HeadConfig,
+    IdentityAdapterConfig,
+    JointObjectiveConfig,
+    ModelConfig,
+    NoiseHeadConfig,
+    OffsetAdapterConfig,
+    OptimizerConfig,
+    ReferenceConfig,
+    Run,
+    ScheduleConfig,
+    UNetConfig,
+)
+from opdm.data.training import Batch
+from opdm.flow import ENCODINGS
+from opdm.model import OPDMModel
+
+UNET = UNetConfig(widths=(8, 8), blocks_per_level=1, attention_levels=(1,), attention_head_width=4, norm_groups=4)
+OFFSET = OffsetAdapterConfig(kernel_size=3, widths=(8, 8), blocks_per_level=1)
+ADAPTER_CONFIGS: list[AdapterConfig] = [
+    IdentityAdapterConfig(),
+    OFFSET,
+    FlowAdapterConfig(encodes="flow", blocks_per_level=1),
+    FlowAdapterConfig(encodes="alignment", blocks_per_level=1),
+]
+NOISE = NoiseHeadConfig()
+SCHEDULE = ScheduleConfig(timesteps=100)
+
+assert {type(config) for config in ADAPTER_CONFIGS} == set(ADAPTERS), "every adapter has a tiny configuration"
+
+
+def model_config(adapter: AdapterConfig = OFFSET, head: HeadConfig = NOISE, references=2) -> ModelConfig:
+    return ModelConfig(
+        references=references,
+        unet=UNET,
+        reference=ReferenceConfig(blocks_per_level=1),
+        adapter=adapter,
+        head=head,
+        sampling_steps=2,
+        working_size=32,
+    )
+
+
+def make_model(adapter: AdapterConfig = OFFSET, head: HeadConfig = NOISE, references=2) -> OPDMModel:
+    """A model whose zero-initialized convolutions are not zero, so that every part shows in the output."""
+    torch.manual_seed(0)
+    model = OPDMModel.from_model_config(model_config(adapter, head, references))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.1)
+    return model
+
+
+def make_conditions(batch=2, references=2, size=32) -> Conditions:
+    generator = torch.Generator().manual_seed(1)
+    return Conditions(
+        lines=torch.rand(batch, 1, size, size, generator=generator),
+        keyframes=torch.rand(batch, references, 3, size, size, generator=generator),
+        keyframe_lines=torch.rand(batch, references, 1, size, size, generator=generator),
+        flow_px=torch.randn(batch, references, ENCODINGS, 2, size, size, generator=generator),
+        flow_error_px=torch.rand(batch, references, ENCODINGS, 1, size, size, generator=generator),
+    )
+
+
+def make_batch(batch=2, references=2, size=32) -> Batch:
+    generator = torch.Generator().manual_seed(2)
+    return Batch(
+        conditions=make_conditions(batch, references, size),
+        target=torch.rand(batch, 3, size, size, generator=generator),
+        true_flow_px=torch.randn(batch, references, 2, size, size, generator=generator),
+        is_occluded=torch.zeros(batch, references, 1, size, size, dtype=torch.bool),
+        seeds=torch.arange(batch),
+    )
+
+
+def make_run(**changes) -> Run:
+    settings = {
+        "description": "A test.",
+        "model": model_config(FlowAdapterConfig(blocks_per_level=1), ChoiceHeadConfig()),
+        "schedule": SCHEDULE,
+        "objective": JointObjectiveConfig(perceptual_weight=0),
+        "data": CelDataConfig(shot_sizes=(32, 32), crop_size=32, longest_gap=3, targets_per_shot=2),
+        "optimizer": OptimizerConfig(lr=1e-3),
+        "steps": 4,
+        "batch_size": 2,
+        "checkpoint_every": 2,
+        "validate_every": 4,
+        "log_every": 1,
+        "validation_shots": 2,
+        "workers": 0,
+    }
+    return Run(**(settings | changes))
