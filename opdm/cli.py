@@ -7,6 +7,7 @@ import argparse
 import math
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -84,16 +85,15 @@ def load_pipeline(model: str, device: str, dtype: str) -> "Pipeline":
     """The pipeline, ready to paint. Raises InputError for a model or device that cannot be had."""
     device = choose_device(device)
     number_format = choose_dtype(dtype, device)
-    from diffusers.utils import logging
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # libraries warn of each other, which no user of this command can mend
+        from diffusers.utils import logging
 
-    from opdm.pipeline import ModelError, OPDMPipeline
+        from opdm.pipeline import OPDMPipeline
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
         return OPDMPipeline.from_pretrained(model).to(device=device, dtype=number_format)
-    except ModelError as error:
-        raise InputError(str(error)) from error
 
 
 def watch(

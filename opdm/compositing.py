@@ -60,8 +60,8 @@ def compose(paint: Tensor, lines: Tensor) -> Composite:
         fill = fill_lines(resize_pixels(fill, size), is_line, MARGIN_PX * scale)  # (H, W, 3)
         ink = resize_pixels(ink, size, cv2.INTER_LINEAR)
     frame = fill + coverage[..., None] * (ink - fill)
-    alpha = 1 - find_unpainted_paper(fill, coverage)
-    return Composite(to_tensor(frame), to_tensor(np.dstack([fill, alpha])))
+    alpha = torch.from_numpy(~find_unpainted_paper(fill, coverage)).float()
+    return Composite(to_tensor(frame), torch.cat([to_tensor(fill), alpha[None]]))
 
 
 def find_lines(coverage: np.ndarray, threshold: float) -> np.ndarray:
@@ -140,7 +140,8 @@ def estimate_ink(painted: np.ndarray, fill: np.ndarray, coverage: np.ndarray) ->
 def find_unpainted_paper(fill: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     """White paint that reaches the border without crossing a line, and the nearest parts of lines: (H, W) bool."""
     is_open = coverage < 0.5
-    is_white = is_open & (fill.min(axis=2) > PAPER_WHITE)
+    # Enlarging overshoots 1 a little beside an edge.
+    is_white = is_open & (cv2.inRange(fill, (PAPER_WHITE,) * 3, (2.0,) * 3) > 0)
     # Of 4 neighbors, so that a line one pixel wide holds on a diagonal too.
     _, regions = cv2.connectedComponents(is_white.view(np.uint8), connectivity=4)
     at_border = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])

@@ -267,7 +267,7 @@ class Run:
     validation_shots: int = 8
     """Held-out shots; one drawing of each is painted."""
     output: str | None = None
-    """Run folder; None is runs/NAME."""
+    """Run folder; None is runs/NAME below the current folder."""
     init_from: str | None = None
     """Model folder or safetensors file whose weights the run starts from."""
     time_limit_s: float | None = None

@@ -155,9 +155,8 @@ def check_folder(source: str, class_name: str) -> None:
                 f"{source}: a model of class {found}, not {class_name}; give one that this project trained"
             )
     elif source.count("/") != 1 or source.startswith(("/", ".")):
-        raise ModelError(
-            f"{source}: no such model; there are {', '.join(embedded_models())}, folders, and hub ids (owner/name)"
-        )
+        known = ", ".join([*embedded_models(), "folders that training wrote", "hub ids (owner/name)"])
+        raise ModelError(f"{source}: no such model; there are {known}")
 
 
 def describe_failure(source: str, error: Exception) -> str:

@@ -76,7 +76,8 @@ def plan_sheet(count: int, frame_size: tuple[int, int]) -> Layout:
         height = max(1, round(width * frame_size[0] / frame_size[1]))
         cell = Layout(1, 1, width, height)
         columns = min(count, max(1, round(math.sqrt(count * 1.6 * cell.cell_height / cell.cell_width))))
-        layout = Layout(columns, math.ceil(count / columns), width, height)
+        rows = math.ceil(count / columns)
+        layout = Layout(math.ceil(count / rows), rows, width, height)  # the last row nearly as full as the others
         if max(layout.size) <= LARGEST_SIDE or width <= SMALLEST_WIDTH:
             return layout
         width = max(SMALLEST_WIDTH, int(width * 0.9))

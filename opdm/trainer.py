@@ -2,12 +2,14 @@
 
 import json
 import math
+import os
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
+import cv2
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from diffusers.training_utils import EMAModel
@@ -45,7 +47,8 @@ class Trainer:
         self.started = time.monotonic()
         self.accelerator = Accelerator(
             mixed_precision=run.precision,
-            cpu=cpu,
+            # Said aloud, because processes on CPUs find each other only then.
+            cpu=cpu or not torch.accelerator.is_available(),
             # The perceptual loss and frozen estimators have parameters without gradients; all others get one.
             kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
@@ -144,7 +147,7 @@ class Trainer:
             num_workers=run.workers,
             persistent_workers=run.workers > 0,
             prefetch_factor=4 if run.workers else None,
-            worker_init_fn=use_one_thread,
+            worker_init_fn=give_way,
         )
 
     def _out_of_time(self) -> bool:
@@ -218,10 +221,9 @@ def validation_indices(run: Run) -> list[int]:
     return [(HELD_OUT // per_shot + shot) * per_shot for shot in range(run.validation_shots)]
 
 
-def use_one_thread(worker: int) -> None:
-    """Loader processes share the cores; each keeps to one."""
-    import cv2
-
+def give_way(worker: int) -> None:
+    """A loader process keeps to one thread, and leaves the cores to the training where both want them."""
+    os.nice(10)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 

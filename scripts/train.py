@@ -6,11 +6,10 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from configs import RUNS  # noqa: E402
-from opdm.config import Run  # noqa: E402
+from configs import RUNS
+from opdm.config import Run
 
 
 def main() -> int:
@@ -61,7 +60,7 @@ def train(name: str, run: Run) -> int:
     from opdm.trainer import Trainer
 
     try:
-        trainer = Trainer(run, Path(run.output or ROOT / "runs" / name))
+        trainer = Trainer(run, Path(run.output or f"runs/{name}"))
         complete = trainer.train()
     except ValueError as error:
         return fail(str(error))

@@ -68,7 +68,7 @@ def test_devices_that_are_there_are_taken():
     assert choose_device("auto") in ("cpu", "cuda", "mps")
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", "meta", "", "cuda:99"])
+@pytest.mark.parametrize("name", ["tpu", "cuda:x", "meta", "", "cuda:99"])
 def test_devices_that_are_not_there_are_refused(name):
     with pytest.raises(InputError, match=f"--device {name}: "):
         choose_device(name)

@@ -6,6 +6,8 @@ import numpy as np
 
 from opdm.data.cel_curves import Array, Complex, follow, key_poses
 
+QUIET = 0.25
+"""Below this speed nobody walks, waves or leaves."""
 SIDES = (-1, 1)
 """Left and right in the picture."""
 
@@ -71,9 +73,11 @@ def choose_build(random: np.random.Generator) -> Build:
 def act(random: np.random.Generator, times: Array, speed: float, build: Build) -> Acting:
     """One of the actions, at a speed of 1 for ordinary acting."""
     interval = float(np.clip(9 / max(speed, 0.05) ** 0.7, 4.5, 30))
-    reach = float(np.clip(0.25 + 0.6 * speed, 0.1, 1.15))
+    reach = float(np.clip(0.05 + 0.85 * speed, 0.05, 1.15))
     acting = gesture(random, times, interval, reach, build)
     kind = str(random.choice(["gesture", "walk", "run", "jump", "wave"], p=[0.46, 0.17, 0.12, 0.1, 0.15]))
+    if speed < QUIET:
+        return acting
     if kind in ("walk", "run"):
         stride(random, acting, times, speed, build, 1.0 if kind == "walk" else 1.7)
     elif kind == "jump":
@@ -92,7 +96,9 @@ def gesture(random: np.random.Generator, times: Array, interval: float, reach: f
         return middle + reach * (around - middle)
 
     turned = random.uniform(-0.9, 0.9)
-    yaw = np.clip(turned * (1 - min(reach, 0.7)) + reach * key_poses(random, times, -1.1, 1.1, interval * 1.2), -1.25, 1.25)
+    yaw = np.clip(
+        turned * (1 - min(reach, 0.7)) + reach * key_poses(random, times, -1.1, 1.1, interval * 1.2), -1.25, 1.25
+    )
     sway = poses(-0.35, 0.35)
     knee = np.abs(poses(-0.5, 0.5, 1.5))
     return Acting(
@@ -128,9 +134,7 @@ def talking(random: np.random.Generator, times: Array) -> Array:
     return np.clip(key_poses(random, times, -0.4, 1.0, random.uniform(2.0, 5.0)), 0, 1)
 
 
-def stride(
-    random: np.random.Generator, acting: Acting, times: Array, speed: float, build: Build, vigor: float
-) -> None:
+def stride(random: np.random.Generator, acting: Acting, times: Array, speed: float, build: Build, vigor: float) -> None:
     """Walk or run: legs and arms in opposite phase, the body bobbing."""
     period = float(np.clip(22 / vigor / max(speed, 0.3) ** 0.5, 7, 40))
     phase = 2 * np.pi * (times / period + random.random())

@@ -152,8 +152,9 @@ class CelShot:
 
     def is_occluded(self, i: int, j: int) -> Tensor:
         """(H, W) bool: pixels of frame `i` that frame `j` does not show; borders of parts that move apart count too."""
-        flow, kept = self._renderer.flow(self._surface(i), i, self._check(j))
-        return torch.from_numpy(find_occluded(self._surface(i), self._surface(j), flow, kept))
+        flow, stretch = self._renderer.flow(self._surface(i), i, self._check(j))
+        back_flow, _ = self._renderer.flow(self._surface(j), j, i)
+        return torch.from_numpy(find_occluded(self._surface(i), self._surface(j), flow, back_flow, stretch))
 
     def _surface(self, i: int) -> Surface:
         if i not in self._surfaces:
@@ -177,13 +178,16 @@ class CelShot:
         return i
 
 
-def make_shot(seed: int, *, height: int = 256, width: int = 256, frames: int = 10, style: CelStyle | None = None) -> CelShot:
+def make_shot(
+    seed: int, *, height: int = 256, width: int = 256, frames: int = 10, style: CelStyle | None = None
+) -> CelShot:
     """A shot of the usual size and length."""
     return CelShot(seed, height=height, width=width, frames=frames, style=style)
 
 
 def _make_noise(random: np.random.Generator) -> Array:
-    """(512, 512) float32 of mean 0, as a painted surface looks up close."""
-    coarse = cv2.GaussianBlur(random.normal(size=(512, 512)).astype(np.float32), (0, 0), 6)
-    fine = cv2.GaussianBlur(random.normal(size=(512, 512)).astype(np.float32), (0, 0), 1.5)
-    return (coarse / coarse.std() + 0.5 * fine / fine.std()).astype(np.float32)
+    """(256, 256) float32 of mean 0 that tiles, as a painted surface looks up close."""
+    spots = np.pad(random.normal(size=(256, 256)).astype(np.float32), 32, mode="wrap")
+    coarse = cv2.GaussianBlur(spots, (0, 0), 6)[32:-32, 32:-32]
+    fine = cv2.GaussianBlur(spots, (0, 0), 1.5)[32:-32, 32:-32]
+    return coarse / coarse.std() + 0.5 * fine / fine.std()

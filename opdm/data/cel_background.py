@@ -82,7 +82,9 @@ def _paint_strokes(random: np.random.Generator, size: tuple[int, int], color: Ar
         mix = np.clip(color + (other - color) * random.random() * 0.7 + random.normal() * 0.03, 0, 1)
         axes = (random.uniform(0.05, 0.25) * size[1], random.uniform(0.01, 0.05) * size[0])
         at = (int(center[0]), int(center[1]))
-        cv2.ellipse(image, at, (int(axes[0]), int(axes[1]) + 1), np.degrees(angle), 0, 360, mix.tolist(), -1, cv2.LINE_AA)
+        cv2.ellipse(
+            image, at, (int(axes[0]), int(axes[1]) + 1), np.degrees(angle), 0, 360, mix.tolist(), -1, cv2.LINE_AA
+        )
     return cv2.GaussianBlur(image, (0, 0), max(0.6, size[0] / 400))
 
 
@@ -96,7 +98,9 @@ def still_part(frames: int, outline: Array, part_of: dict) -> Part:
     return Part(outline=outline, rows=rows, cols=cols, pose=pose, **part_of)
 
 
-def _scenery(random: np.random.Generator, frames: int, outline: Array, paint: object, look: Look, **more: object) -> Part:
+def _scenery(
+    random: np.random.Generator, frames: int, outline: Array, paint: object, look: Look, **more: object
+) -> Part:
     drawn = random.random() >= look.missing_lines
     strokes = [Stroke(outline, 0.8, closed=True)] if drawn else []
     strokes += more.pop("strokes", [])  # type: ignore[arg-type]
@@ -107,12 +111,16 @@ def _box(left: float, top: float, right: float, bottom: float) -> Array:
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float64)
 
 
-def _draw_landscape(random: np.random.Generator, frames: int, palette: Palette, look: Look, aspect: float) -> list[Part]:
+def _draw_landscape(
+    random: np.random.Generator, frames: int, palette: Palette, look: Look, aspect: float
+) -> list[Part]:
     parts, wide = [], REACH * aspect
     for layer in range(int(random.integers(1, 4))):
         level = -0.1 + 0.2 * layer + random.uniform(-0.08, 0.08)
         x = np.linspace(-wide, wide, 14)
-        ridge = smooth(np.stack([x, level + random.normal(size=14) * random.choice([0.02, 0.08])], axis=1), 4, closed=False)
+        ridge = smooth(
+            np.stack([x, level + random.normal(size=14) * random.choice([0.02, 0.08])], axis=1), 4, closed=False
+        )
         outline = np.concatenate([ridge, [[wide, REACH], [-wide, REACH]]])
         color = hsv(random.uniform(0.2, 0.45), random.uniform(0.2, 0.6), random.uniform(0.4, 0.9))
         parts.append(_scenery(random, frames, outline, palette.paint(color), look))
@@ -129,7 +137,9 @@ def _draw_tree(
     crown = np.stack([np.cos(angle), np.sin(angle)], axis=1) * random.uniform(0.75, 1.1, size=(count, 1)) * size
     crown = smooth(crown + [x, y - 2 * size], 4)
     leaves = palette.paint(hsv(random.uniform(0.2, 0.42), random.uniform(0.3, 0.7), random.uniform(0.3, 0.75)))
-    trunk = polyline([(x - 0.15 * size, y), (x - 0.1 * size, y - 2 * size), (x + 0.1 * size, y - 2 * size), (x + 0.15 * size, y)], 1)
+    trunk = polyline(
+        [(x - 0.15 * size, y), (x - 0.1 * size, y - 2 * size), (x + 0.1 * size, y - 2 * size), (x + 0.15 * size, y)], 1
+    )
     bark = palette.paint(hsv(0.08, 0.4, random.uniform(0.25, 0.5)))
     shades = shade_shapes(random, crown, look)
     return [_scenery(random, frames, trunk, bark, look), _scenery(random, frames, crown, leaves, look, shades=shades)]
@@ -137,7 +147,9 @@ def _draw_tree(
 
 def _draw_room(random: np.random.Generator, frames: int, palette: Palette, look: Look, aspect: float) -> list[Part]:
     wide, floor = REACH * aspect, random.uniform(0.15, 0.4)
-    boards = [np.array([[x * 0.6, floor], [x * 1.8, REACH]]) for x in np.linspace(-wide, wide, int(random.integers(5, 14)))]
+    boards = [
+        np.array([[x * 0.6, floor], [x * 1.8, REACH]]) for x in np.linspace(-wide, wide, int(random.integers(5, 14)))
+    ]
     planks = [Stroke(board, 0.6) for board in boards] if random.random() < 0.6 else []
     parts = [
         _scenery(random, frames, _box(-wide, -REACH, wide, floor), palette.cloth[0], look),

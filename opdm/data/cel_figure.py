@@ -65,7 +65,9 @@ def pointed(width: float, length: float, belly: float = 0.35) -> Callable[[Array
 
     def half(s: Array) -> Array:
         u = np.clip(s / length, 0, 1)
-        return width * np.where(u < belly, 0.75 + 0.25 * u / belly, np.cos(np.pi / 2 * np.clip((u - belly) / (1 - belly), 0, 0.9999)) ** 0.8)
+        return width * np.where(
+            u < belly, 0.75 + 0.25 * u / belly, np.cos(np.pi / 2 * np.clip((u - belly) / (1 - belly), 0, 0.9999)) ** 0.8
+        )
 
     return half
 
@@ -76,7 +78,9 @@ def tube_mesh(start: float, length: float, half_width: float, rows: int, cols: i
     return np.linspace(start - spare, length + spare, rows + 1), np.linspace(-half_width, half_width, cols + 1) * 1.2
 
 
-def pose_tube(base: Complex, mesh: tuple[Array, Array], angle: Array, widen: Array | float = 1.0, at: float = 0.0) -> Complex:
+def pose_tube(
+    base: Complex, mesh: tuple[Array, Array], angle: Array, widen: Array | float = 1.0, at: float = 0.0
+) -> Complex:
     """Bend a tube: `angle` (T, R) of each row, 0 = hanging down; the row at rest y = `at` lies on `base` (T,)."""
     rows, cols = mesh
     middle = spine(base, rows, angle, at)

@@ -55,7 +55,9 @@ def draw_behind(studio: Studio, head: Head) -> None:
         length, y = random.uniform(1.8, 3.6), random.uniform(-0.7, 0.2)
         for side in SIDES:
             x = side * 1.02 * np.clip(np.cos(0.5 * head.yaw) + side * 0.2 * np.sin(head.yaw), 0.4, 1.1)
-            draw_lock(studio, head, head.point(x, y), length, random.uniform(0.3, 0.5), -side * random.uniform(0.2, 0.6))
+            draw_lock(
+                studio, head, head.point(x, y), length, random.uniform(0.3, 0.5), -side * random.uniform(0.2, 0.6)
+            )
     elif style == "pony":
         root = head.point(-0.7 * np.sin(head.yaw), -0.55)
         draw_lock(studio, head, root, random.uniform(1.8, 3.4), random.uniform(0.35, 0.55), 0.35 * np.sign(head.yaw[0]))
@@ -104,7 +106,9 @@ def draw_lock(studio: Studio, head: Head, root: Complex, length: float, width: f
     if studio.chance(0.6):
         knot = ellipse((0, 0.08), 0.75 * width, 0.16, 12)
         pose = pose_rigid(root, rigid_mesh(knot), head.angle + curl)
-        studio.add(knot, rigid_mesh(knot), pose, studio.palette.cloth[3], strokes=[Stroke(knot, closed=True)], shades=[])
+        studio.add(
+            knot, rigid_mesh(knot), pose, studio.palette.cloth[3], strokes=[Stroke(knot, closed=True)], shades=[]
+        )
 
 
 def draw_animal_ears(studio: Studio, head: Head) -> None:
@@ -116,7 +120,14 @@ def draw_animal_ears(studio: Studio, head: Head) -> None:
         x = 0.68 * np.sin(side * 0.95 + 0.5 * head.yaw) / np.sin(0.95)
         pose = pose_rigid(head.point(x, -0.8), rigid_mesh(outline), head.angle + side * 0.35 + 0.3 * head.swing)
         patch = [Patch(inner, studio.palette.skin, [Stroke(inner, 0.6, closed=True)])]
-        studio.add(outline, rigid_mesh(outline), pose, studio.palette.hair, strokes=[Stroke(outline, closed=True)], patches=patch)
+        studio.add(
+            outline,
+            rigid_mesh(outline),
+            pose,
+            studio.palette.hair,
+            strokes=[Stroke(outline, closed=True)],
+            patches=patch,
+        )
 
 
 def draw_front(studio: Studio, head: Head, acting: Acting) -> None:
@@ -151,7 +162,9 @@ def draw_face(studio: Studio, head: Head) -> Part:
         inner = studio.tapered(ear[2:10] * 0.55, 0.6)
         strokes = [Stroke(ear, closed=True), inner]
         turned = side * 1.42 + 0.75 * head.yaw
-        studio.add(ear, rigid_mesh(ear), pose, studio.palette.skin, strokes=strokes, shades=[], visible=np.cos(turned) > -0.15)
+        studio.add(
+            ear, rigid_mesh(ear), pose, studio.palette.skin, strokes=strokes, shades=[], visible=np.cos(turned) > -0.15
+        )
     return face
 
 
@@ -181,14 +194,29 @@ def draw_features(studio: Studio, head: Head, acting: Acting, face: Part) -> Non
 
 
 def draw_mark(
-    studio: Studio, head: Head, face: Part, points: Array, around: float, y: float, width: float, angle: Array | float = 0.0
+    studio: Studio,
+    head: Head,
+    face: Part,
+    points: Array,
+    around: float,
+    y: float,
+    width: float,
+    angle: Array | float = 0.0,
 ) -> None:
     """A bare stroke on the face."""
     base, facing, visible = head.at(around, y)
     pose = pose_rigid(base, rigid_mesh(points), head.angle + angle, facing)
     stroke = [studio.tapered(points, width)]
     studio.add(
-        points, rigid_mesh(points), pose, face.paint, strokes=stroke, shades=[], visible=visible, clip_to=face, is_filled=False
+        points,
+        rigid_mesh(points),
+        pose,
+        face.paint,
+        strokes=stroke,
+        shades=[],
+        visible=visible,
+        clip_to=face,
+        is_filled=False,
     )
 
 
@@ -199,7 +227,10 @@ def draw_eye(
     width, height = size
     base, facing, visible = head.at(side * 0.43, 0.26)
     opened = np.clip(1 - acting.blink, 0.08, 1)
-    white = smooth([(-1, 0.1), (-0.6, -0.8), (0.1, -1.0), (0.8, -0.6), (1, 0.2), (0.5, 0.9), (-0.5, 0.9)], 4) * [side * width, height]
+    white = smooth([(-1, 0.1), (-0.6, -0.8), (0.1, -1.0), (0.8, -0.6), (1, 0.2), (0.5, 0.9), (-0.5, 0.9)], 4) * [
+        side * width,
+        height,
+    ]
     lower = base + 1j * np.exp(1j * head.angle) * height * (1 - opened) * 0.7
     mesh = rigid_mesh(white)
     lash = [Stroke(white[: 4 * 4 + 1], 1.9, taper=(0.3, 0.2)), studio.tapered(white[19:25], 0.6)]
@@ -225,7 +256,10 @@ def draw_mouth(studio: Studio, head: Head, acting: Acting, face: Part) -> None:
     """A line when closed, a dark shape with a tongue when open."""
     width, smile = studio.random.uniform(0.14, 0.26), studio.random.uniform(-0.4, 1.0)
     base, facing, visible = head.at(0.0, 0.74)
-    lips = smooth([(-1, -0.35 * smile), (0, 0), (1, -0.35 * smile), (0.55, 0.75), (0, 1), (-0.55, 0.75)], 4) * [width, 0.24]
+    lips = smooth([(-1, -0.35 * smile), (0, 0), (1, -0.35 * smile), (0.55, 0.75), (0, 1), (-0.55, 0.75)], 4) * [
+        width,
+        0.24,
+    ]
     tongue = ellipse((0, 0.2), 0.6 * width, 0.09, 10)
     opened = np.clip(acting.mouth, 0.0, 1)
     dark = studio.palette.paint((0.5, 0.15, 0.17))
@@ -247,7 +281,17 @@ def draw_mouth(studio: Studio, head: Head, acting: Acting, face: Part) -> None:
     pose = pose_rigid(base, rigid_mesh(line), head.angle, facing)
     stroke = [studio.tapered(line, 0.9)]
     shown = visible & ~is_open
-    studio.add(line, rigid_mesh(line), pose, face.paint, strokes=stroke, clip_to=face, is_filled=False, shades=[], visible=shown)
+    studio.add(
+        line,
+        rigid_mesh(line),
+        pose,
+        face.paint,
+        strokes=stroke,
+        clip_to=face,
+        is_filled=False,
+        shades=[],
+        visible=shown,
+    )
 
 
 def draw_cap_of_hair(studio: Studio, head: Head, ball: Part) -> None:
@@ -256,7 +300,9 @@ def draw_cap_of_hair(studio: Studio, head: Head, ball: Part) -> None:
     count = int(random.integers(9, 17))
     around = np.linspace(-1.9, 1.9, 2 * count + 1) + random.uniform(-0.03, 0.03, size=2 * count + 1)
     fringe, sides = random.uniform(-0.2, 0.12), random.uniform(0.1, 1.1)
-    reach = np.where(np.abs(around) < 0.75, fringe, fringe + (sides - fringe) * np.exp(-(((np.abs(around) - 1.2) / 0.35) ** 2)))
+    reach = np.where(
+        np.abs(around) < 0.75, fringe, fringe + (sides - fringe) * np.exp(-(((np.abs(around) - 1.2) / 0.35) ** 2))
+    )
     parting = random.uniform(-0.6, 0.6)
     reach = reach - 0.3 * np.exp(-(((around - parting) / 0.2) ** 2)) + random.uniform(-0.08, 0.08, size=len(around))
     notch = np.arange(len(around)) % 2 == 0
@@ -321,24 +367,42 @@ def draw_hat(studio: Studio, head: Head) -> None:
     """Crown and brim."""
     random, paint = studio.random, studio.palette.cloth[int(studio.random.integers(5))]
     tall, brim = random.uniform(0.5, 1.1), random.uniform(1.2, 1.9)
-    crown = smooth([(-1.12, 0.0), (-1.02, -0.7 * tall), (-0.5, -tall), (0.5, -tall), (1.02, -0.7 * tall), (1.12, 0.0), (0, 0.16)], 4)
+    crown = smooth(
+        [(-1.12, 0.0), (-1.02, -0.7 * tall), (-0.5, -tall), (0.5, -tall), (1.02, -0.7 * tall), (1.12, 0.0), (0, 0.16)],
+        4,
+    )
     base, tilt = head.point(0.0, -0.5), head.angle + random.uniform(-0.12, 0.12)
     band = np.array([[-1.3, -0.3], [0, -0.16], [1.3, -0.3], [1.3, 0.3], [-1.3, 0.3]])
     stripe = [Patch(band, studio.palette.cloth[0], [Stroke(band[:3], 0.8)])] if studio.chance(0.6) else []
-    studio.add(crown, rigid_mesh(crown), pose_rigid(base, rigid_mesh(crown), tilt), paint, strokes=[Stroke(crown, closed=True)], patches=stripe)
+    studio.add(
+        crown,
+        rigid_mesh(crown),
+        pose_rigid(base, rigid_mesh(crown), tilt),
+        paint,
+        strokes=[Stroke(crown, closed=True)],
+        patches=stripe,
+    )
     edge = ellipse((0, 0.05), brim, 0.2, 24)
-    studio.add(edge, rigid_mesh(edge), pose_rigid(base, rigid_mesh(edge), tilt), paint, strokes=[Stroke(edge, closed=True)])
+    studio.add(
+        edge, rigid_mesh(edge), pose_rigid(base, rigid_mesh(edge), tilt), paint, strokes=[Stroke(edge, closed=True)]
+    )
 
 
 def draw_ribbon(studio: Studio, head: Head) -> None:
     """A bow that turns with the head and disappears behind it."""
-    around, y, size = studio.random.uniform(-1.5, 1.5), studio.random.uniform(-0.8, -0.4), studio.random.uniform(0.3, 0.6)
+    around, y, size = (
+        studio.random.uniform(-1.5, 1.5),
+        studio.random.uniform(-0.8, -0.4),
+        studio.random.uniform(0.3, 0.6),
+    )
     turned = around + 0.8 * head.yaw
     base = head.point(1.0 * np.sin(turned), y)
     facing, visible = np.clip(np.cos(turned), 0.35, 1), np.cos(turned) > -0.1
     paint = studio.palette.cloth[int(studio.random.integers(5))]
     for side in SIDES:
-        loop = smooth([(0, 0), (0.5 * side, -0.5), (1.1 * side, -0.45), (1.05 * side, 0.4), (0.5 * side, 0.35)], 4) * size
+        loop = (
+            smooth([(0, 0), (0.5 * side, -0.5), (1.1 * side, -0.45), (1.05 * side, 0.4), (0.5 * side, 0.35)], 4) * size
+        )
         flap = head.angle + 0.5 * head.swing + side * 0.1
         pose = pose_rigid(base, rigid_mesh(loop), flap, facing)
         fold = studio.tapered(np.array([[0.15, 0.0], [0.4, -0.08], [0.7, -0.05]]) * [side * size, size], 0.6)

@@ -9,7 +9,20 @@ from opdm.data.cel_curves import Array
 from opdm.data.cel_scene import HIGHLIGHT, SHADOW, Paint, Shade
 
 SKIN = ["fbe3d0", "f8d5bc", "f2c7a5", "e5ad84", "c98d63", "9c6a48", "6f4a35", "fdeee6"]
-HAIR = ["2b2530", "4a3328", "7a4f30", "b98a4a", "ecd27e", "a83e32", "e88aa0", "5b6fb5", "74b7a8", "8d6bb0", "d9d9e0", "3b4a6b"]
+HAIR = [
+    "2b2530",
+    "4a3328",
+    "7a4f30",
+    "b98a4a",
+    "ecd27e",
+    "a83e32",
+    "e88aa0",
+    "5b6fb5",
+    "74b7a8",
+    "8d6bb0",
+    "d9d9e0",
+    "3b4a6b",
+]
 
 
 @dataclass(frozen=True)
@@ -38,7 +51,7 @@ def choose_look(random: np.random.Generator) -> Look:
     """Draw a manner of drawing."""
     angle = random.uniform(-2.6, -0.5)
     return Look(
-        line_px=float(np.exp(random.uniform(np.log(0.5), np.log(4.0))) * 0.45 + random.uniform(0.5, 4.0) ** 0.5 * 0.55),
+        line_px=float(np.exp(random.uniform(np.log(0.5), np.log(4.0)))),
         ink=str(random.choice(["black", "tinted", "dark"], p=[0.4, 0.35, 0.25])),
         dark_ink=hsv(random.random(), random.uniform(0.3, 0.9), random.uniform(0.08, 0.4)),
         taper=float(random.choice([0.0, 0.5, 1.0])),
@@ -47,7 +60,7 @@ def choose_look(random: np.random.Generator) -> Look:
         light=(float(np.cos(angle)), float(np.sin(angle))),
         shadow_hue=float(random.uniform(0.6, 0.95)),
         gradients=float(random.choice([0.0, 0.15, 0.5], p=[0.65, 0.2, 0.15])),
-        grain=float(random.choice([0.0, 0.05, 0.12], p=[0.75, 0.15, 0.1])),
+        grain=float(random.choice([0.0, 0.03, 0.07], p=[0.78, 0.12, 0.1])),
     )
 
 
@@ -116,6 +129,9 @@ def shade_shapes(random: np.random.Generator, outline: Array, look: Look, share:
     if not look.shades or random.random() > share:
         return []
     away = -np.array(look.light)
+    if np.ptp(outline[:, 1]) > 2 * np.ptp(outline[:, 0]):
+        # Limbs turn as they like; their shadow runs along them.
+        away = np.array([np.sign(away[0]) or 1.0, 0.08])
     shades = [Shade(side_shape(random, outline, away, random.uniform(0.1, 0.45)), SHADOW)]
     if look.shades > 1 and random.random() < 0.5:
         shades.append(Shade(spot_shape(random, outline, -away), HIGHLIGHT))

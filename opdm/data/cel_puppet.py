@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from opdm.data.cel_acting import SIDES, Acting, Build, act, choose_build
+from opdm.data.cel_acting import QUIET, SIDES, Acting, Build, act, choose_build
 from opdm.data.cel_curves import Array, Complex, ease_between, ellipse, polyline, smooth
 from opdm.data.cel_figure import (
     Studio,
@@ -44,7 +44,9 @@ def draw_characters(
     return parts
 
 
-def draw_figure(random: np.random.Generator, times: Array, look: Look, speed: float, scale: float, x: float) -> list[Part]:
+def draw_figure(
+    random: np.random.Generator, times: Array, look: Look, speed: float, scale: float, x: float
+) -> list[Part]:
     """One character, its head `scale` large."""
     build = choose_build(random)
     # Children stand as tall in the picture more often than not.
@@ -55,18 +57,24 @@ def draw_figure(random: np.random.Generator, times: Array, look: Look, speed: fl
     fits = build.height * scale < 0.9
     head_y = random.uniform(-0.46, 0.46 - build.height * scale) + 1.2 * scale if fits else random.uniform(-0.25, 0.0)
     stand = x + 1j * (head_y + (build.torso + build.neck + 1.2) * scale)
-    acting.root = acting.root + enter_or_leave(random, times) / scale
+    acting.root = acting.root + (enter_or_leave(random, times) / scale if speed > QUIET else 0)
     draw_body(studio, build, acting)
+    # Lines that are thick beside the head would swallow the face.
+    thin = min(1.0, 0.08 * scale * 256 / look.line_px)
     for part in studio.parts:
         part.pose = stand + scale * part.pose
+        for stroke in {
+            id(s): s for s in [*part.strokes, *(s for patch in part.patches for s in patch.strokes)]
+        }.values():
+            stroke.width *= thin
     return studio.parts
 
 
 def enter_or_leave(random: np.random.Generator, times: Array) -> Array:
     """(T,) way into or out of the picture, mostly none."""
-    if random.random() > 0.2:
+    if random.random() > 0.15:
         return np.zeros_like(times)
-    side, middle = random.choice(SIDES), random.uniform(times[0], times[-1])
+    side, middle = random.choice(SIDES), random.uniform(times[RUN_IN], times[-1])
     at, values = np.array([middle - 9, middle + 9]), np.array([0.0, 1.1 * side])
     return ease_between(times, at, values if random.random() < 0.5 else values[::-1])
 
@@ -150,17 +158,36 @@ def draw_torso(
 ) -> None:
     """Upper body with what is on it."""
     s, w, h, length = build.shoulder, build.waist, build.hip, build.torso
-    half = [(0.3, -0.12), (0.75 * s, 0.12), (s, 0.42), (0.86 * s, 1.0), (w, 0.62 * length), (h, 0.93 * length), (0.85 * h, length + 0.42)]
+    half = [
+        (0.3, -0.12),
+        (0.75 * s, 0.12),
+        (s, 0.42),
+        (0.86 * s, 1.0),
+        (w, 0.62 * length),
+        (h, 0.93 * length),
+        (0.85 * h, length + 0.42),
+    ]
     outline = smooth(half + [(0.0, length + 0.5)] + [(-x, y) for x, y in half[::-1]], 4)
     wide = (0.82 + 0.18 * np.cos(acting.body_yaw)) * (1 + acting.breath)
     pose = pose_tube(acting.root, mesh, bow, wide, at=length)
     pose = slide(mesh, pose, acting.body_yaw, bow, float(mesh[1][-1]))
     patches = collar_patches(studio, outfit, s) + front_patches(studio, outfit, build)
     if not outfit.skirt:
-        seat = np.array([[-3, 0.76 * length], [0, 0.79 * length], [3, 0.76 * length], [3, length + 2], [-3, length + 2]])
+        seat = np.array(
+            [[-3, 0.76 * length], [0, 0.79 * length], [3, 0.76 * length], [3, length + 2], [-3, length + 2]]
+        )
         patches.append(Patch(seat, outfit.bottom, [Stroke(seat[:3])]))
     if outfit.belt:
-        belt = np.array([[-3, 0.7 * length], [0, 0.73 * length], [3, 0.7 * length], [3, 0.79 * length], [0, 0.82 * length], [-3, 0.79 * length]])
+        belt = np.array(
+            [
+                [-3, 0.7 * length],
+                [0, 0.73 * length],
+                [3, 0.7 * length],
+                [3, 0.79 * length],
+                [0, 0.82 * length],
+                [-3, 0.79 * length],
+            ]
+        )
         lines = [Stroke(belt[:3]), Stroke(belt[3:])]
         patches.append(Patch(belt, studio.palette.cloth[4], lines))
     if outfit.skirt:
@@ -169,10 +196,11 @@ def draw_torso(
         # Hips run into the trousers: no line across.
         bottom = 4 * len(half) + 1
         edge = Stroke(np.roll(outline, -bottom - 4, axis=0)[: len(outline) - 9])
-    folds = [studio.tapered(np.array([[x, y], [0.8 * x, y + 0.15], [0.72 * x, y + 0.35]]), 0.6) for x, y in ((0.8 * s, 1.15), (-0.8 * s, 1.15))]
-    studio.add(
-        outline, mesh, pose, outfit.top, strokes=[edge, *folds], patches=patches
-    )
+    folds = [
+        studio.tapered(np.array([[x, y], [0.8 * x, y + 0.15], [0.72 * x, y + 0.35]]), 0.6)
+        for x, y in ((0.8 * s, 1.15), (-0.8 * s, 1.15))
+    ]
+    studio.add(outline, mesh, pose, outfit.top, strokes=[edge, *folds], patches=patches)
 
 
 def collar_patches(studio: Studio, outfit: Outfit, shoulder: float) -> list[Patch]:
@@ -201,9 +229,14 @@ def front_patches(studio: Studio, outfit: Outfit, build: Build) -> list[Patch]:
     if outfit.front == "stripes":
         bands = np.linspace(0.55, 0.95 * length, int(random.integers(3, 7)))
         thick = 0.25 * (bands[1] - bands[0])
-        shapes = [np.array([[-3, y], [0, y + 0.1], [3, y], [3, y + thick], [0, y + 0.1 + thick], [-3, y + thick]]) for y in bands]
+        shapes = [
+            np.array([[-3, y], [0, y + 0.1], [3, y], [3, y + thick], [0, y + 0.1 + thick], [-3, y + thick]])
+            for y in bands
+        ]
         drawn = studio.chance(0.5)
-        return [Patch(band, cloth[2], [Stroke(band[:3], 0.7), Stroke(band[3:], 0.7)] if drawn else []) for band in shapes]
+        return [
+            Patch(band, cloth[2], [Stroke(band[:3], 0.7), Stroke(band[3:], 0.7)] if drawn else []) for band in shapes
+        ]
     if outfit.front == "open":
         panel = polyline([(-0.25, 0.5), (-0.35, length + 1), (0.35, length + 1), (0.25, 0.5)], 0.4)
         return [Patch(panel, cloth[3], [Stroke(panel, closed=True)])]
@@ -211,7 +244,10 @@ def front_patches(studio: Studio, outfit: Outfit, build: Build) -> list[Patch]:
         ys = np.linspace(0.95, 0.9 * length, int(random.integers(3, 6)))
         seam = np.stack([np.zeros(8), np.linspace(0.7, length + 0.5, 8)], axis=1)
         dots = [ellipse((0.16, y), 0.09, 0.09, 10) for y in ys]
-        return [Patch(dot, cloth[4], [Stroke(dot, 0.6, closed=True), *([Stroke(seam, 0.7)] if k == 0 else [])]) for k, dot in enumerate(dots)]
+        return [
+            Patch(dot, cloth[4], [Stroke(dot, 0.6, closed=True), *([Stroke(seam, 0.7)] if k == 0 else [])])
+            for k, dot in enumerate(dots)
+        ]
     if outfit.front == "emblem":
         angle = 2 * np.pi * np.arange(10) / 10
         star = np.stack([np.sin(angle), -np.cos(angle)], axis=1) * np.where(np.arange(10) % 2, 0.16, 0.36)[:, None]
@@ -223,7 +259,9 @@ def front_patches(studio: Studio, outfit: Outfit, build: Build) -> list[Patch]:
 def draw_neck(studio: Studio, build: Build, neck: Complex, angle: Array, outfit: Outfit) -> None:
     """Between body and head; the chin shades it."""
     high = outfit.collar == "high"
-    outline = np.array([[-0.26, -0.75], [-0.27, -0.2], [-0.33, 0.12], [0, 0.28], [0.33, 0.12], [0.27, -0.2], [0.26, -0.75]])
+    outline = np.array(
+        [[-0.26, -0.75], [-0.27, -0.2], [-0.33, 0.12], [0, 0.28], [0.33, 0.12], [0.27, -0.2], [0.26, -0.75]]
+    )
     mesh = rigid_mesh(outline)
     shadow = [Shade(np.array([[-1, -1], [1, -1], [1, -0.12], [0, 0.05], [-1, -0.12]]))] if studio.look.shades else []
     strokes = [Stroke(outline[:3]), Stroke(outline[4:])]
@@ -271,20 +309,52 @@ def draw_hand(studio: Studio, build: Build, base: Complex, angle: Array, side: i
     """Open, closed or with spread fingers."""
     kind = str(studio.random.choice(["mitten", "fist", "open"]))
     if kind == "open":
-        control = [(-0.17, -0.1), (-0.22, 0.2), (-0.27, 0.55), (-0.18, 0.6), (-0.13, 0.32), (-0.1, 0.68), (0.0, 0.68), (0.03, 0.34), (0.1, 0.62), (0.19, 0.58), (0.16, 0.3), (0.3, 0.34), (0.34, 0.25), (0.2, 0.08), (0.17, -0.1)]
+        control = [
+            (-0.17, -0.1),
+            (-0.22, 0.2),
+            (-0.27, 0.55),
+            (-0.18, 0.6),
+            (-0.13, 0.32),
+            (-0.1, 0.68),
+            (0.0, 0.68),
+            (0.03, 0.34),
+            (0.1, 0.62),
+            (0.19, 0.58),
+            (0.16, 0.3),
+            (0.3, 0.34),
+            (0.34, 0.25),
+            (0.2, 0.08),
+            (0.17, -0.1),
+        ]
     elif kind == "fist":
         control = [(-0.17, -0.1), (-0.26, 0.15), (-0.2, 0.4), (0.05, 0.44), (0.22, 0.34), (0.25, 0.12), (0.17, -0.1)]
     else:
-        control = [(-0.17, -0.1), (-0.23, 0.2), (-0.15, 0.52), (0.03, 0.6), (0.14, 0.4), (0.17, 0.28), (0.28, 0.36), (0.33, 0.28), (0.22, 0.06), (0.17, -0.1)]
+        control = [
+            (-0.17, -0.1),
+            (-0.23, 0.2),
+            (-0.15, 0.52),
+            (0.03, 0.6),
+            (0.14, 0.4),
+            (0.17, 0.28),
+            (0.28, 0.36),
+            (0.33, 0.28),
+            (0.22, 0.06),
+            (0.17, -0.1),
+        ]
     size = np.array([-side, 1]) * build.limb * 1.05
     outline = smooth(control, 3) * size
     mesh = rigid_mesh(outline)
-    fingers = [studio.tapered(np.array([[x, 0.28], [x + 0.01, 0.44]]) * size, 0.6) for x in ((-0.08, 0.04) if kind != "open" else ())]
+    fingers = [
+        studio.tapered(np.array([[x, 0.28], [x + 0.01, 0.44]]) * size, 0.6)
+        for x in ((-0.08, 0.04) if kind != "open" else ())
+    ]
     strokes = [Stroke(outline[2:-3]), *fingers]
     studio.add(outline, mesh, pose_rigid(base, mesh, angle), studio.palette.skin, strokes=strokes, shades=[])
 
 
-def draw_sleeve(studio: Studio, build: Build, outfit: Outfit, mesh: tuple[Array, Array], pose: Complex, side: int) -> None:
+def draw_sleeve(
+    studio: Studio, build: Build, outfit: Outfit, mesh: tuple[Array, Array], pose: Complex, side: int
+) -> None:
     """Cloth around the arm, on the arm's own mesh."""
     length = outfit.sleeve * build.arm
     top, end = 0.36 * build.limb, studio.random.uniform(0.27, 0.42) * build.limb
@@ -295,10 +365,19 @@ def draw_sleeve(studio: Studio, build: Build, outfit: Outfit, mesh: tuple[Array,
     patches = []
     if outfit.cuffs and length > 0.5:
         cuff = np.array([[-1, length - 0.3], [1, length - 0.3], [1, length + 0.3], [-1, length + 0.3]])
-        patches = [Patch(cuff, studio.palette.cloth[3], [Stroke(np.array([[-0.9 * end, length - 0.3], [0, length - 0.26], [0.9 * end, length - 0.3]]))])]
+        patches = [
+            Patch(
+                cuff,
+                studio.palette.cloth[3],
+                [Stroke(np.array([[-0.9 * end, length - 0.3], [0, length - 0.26], [0.9 * end, length - 0.3]]))],
+            )
+        ]
     if length > 0.6 * build.arm:
         at = 0.5 * build.arm
-        strokes += [studio.tapered(np.array([[x * top, at + d], [x * 0.3 * top, at + d + 0.08]]), 0.6) for x, d in ((0.9, -0.1), (0.9, 0.12), (-0.9, 0.0))]
+        strokes += [
+            studio.tapered(np.array([[x * top, at + d], [x * 0.3 * top, at + d + 0.08]]), 0.6)
+            for x, d in ((0.9, -0.1), (0.9, 0.12), (-0.9, 0.0))
+        ]
     studio.add(outline, mesh, pose, outfit.top, strokes=strokes, patches=patches)
 
 
@@ -337,7 +416,17 @@ def draw_shoe(
     yaw = acting.body_yaw
     toward = np.where(np.abs(yaw) > 0.5, np.sign(yaw), side)
     wide = toward * (0.6 + 0.5 * np.minimum(np.abs(yaw), 1))
-    shape = [(-0.27, -0.4), (-0.32, 0.0), (-0.33, 0.28), (0.2, 0.3), (0.75, 0.3), (0.8, 0.15), (0.5, 0.0), (0.27, -0.12), (0.27, -0.4)]
+    shape = [
+        (-0.27, -0.4),
+        (-0.32, 0.0),
+        (-0.33, 0.28),
+        (0.2, 0.3),
+        (0.75, 0.3),
+        (0.8, 0.15),
+        (0.5, 0.0),
+        (0.27, -0.12),
+        (0.27, -0.4),
+    ]
     outline = smooth(shape, 3) * build.limb
     sole = np.array([[-1, 0.17], [1.2, 0.17], [1.2, 1], [-1, 1]]) * build.limb
     mesh = rigid_mesh(outline)
@@ -352,7 +441,9 @@ def draw_skirt(studio: Studio, build: Build, acting: Acting, outfit: Outfit, bas
     top, bottom = build.waist * 1.02, build.hip * outfit.flare
     count = int(random.integers(4, 9))
     hem_x = np.linspace(-1, 1, 2 * count + 1)
-    hem = np.stack([hem_x * bottom, length + np.where(np.arange(2 * count + 1) % 2, 0.09, -0.03) - 0.12 * hem_x**2], axis=1)
+    hem = np.stack(
+        [hem_x * bottom, length + np.where(np.arange(2 * count + 1) % 2, 0.09, -0.03) - 0.12 * hem_x**2], axis=1
+    )
     side_x = np.linspace(top, bottom, 6)[1:-1] + 0.12 * (build.hip - build.waist)
     side_y = np.linspace(0, length, 6)[1:-1]
     right = np.stack([side_x, side_y], axis=1)
@@ -362,10 +453,30 @@ def draw_skirt(studio: Studio, build: Build, acting: Acting, outfit: Outfit, bas
     angle = hang(lean, 1.2 * swing, mesh[0], length, 0.5)
     spread = sum(np.abs(hip) for hip in acting.hips)
     pose = pose_tube(base, mesh, angle, 0.95 + 0.12 * spread)
-    ripple = 0.1 * np.sin(2.5 * mesh[1] + 0.45 * studio.times[:, None] + 6 * swing[:, None])[:, None, :] * np.clip(mesh[0] / length, 0, 1)[:, None]
+    ripple = (
+        0.1
+        * np.sin(2.5 * mesh[1] + 0.45 * studio.times[:, None] + 6 * swing[:, None])[:, None, :]
+        * np.clip(mesh[0] / length, 0, 1)[:, None]
+    )
     pose = slide(mesh, pose + 0.5j * ripple.reshape(len(base), -1), acting.body_yaw, angle, 1.05 * bottom)
-    pleats = [studio.tapered(np.stack([np.linspace(x, x * top / bottom * 0.9, 5), np.linspace(y, 0.35 * length, 5)], axis=1), 0.7, ends=0.5) for x, y in hem[2:-1:2]]
-    band = np.array([[-3, 0.86 * length], [0, 0.9 * length], [3, 0.86 * length], [3, 0.93 * length], [0, 0.97 * length], [-3, 0.93 * length]])
+    pleats = [
+        studio.tapered(
+            np.stack([np.linspace(x, x * top / bottom * 0.9, 5), np.linspace(y, 0.35 * length, 5)], axis=1),
+            0.7,
+            ends=0.5,
+        )
+        for x, y in hem[2:-1:2]
+    ]
+    band = np.array(
+        [
+            [-3, 0.86 * length],
+            [0, 0.9 * length],
+            [3, 0.86 * length],
+            [3, 0.93 * length],
+            [0, 0.97 * length],
+            [-3, 0.93 * length],
+        ]
+    )
     patches = [Patch(band, studio.palette.white)] if studio.chance(0.3) else []
     studio.add(outline, mesh, pose, outfit.bottom, strokes=[Stroke(outline, closed=True), *pleats], patches=patches)
 
@@ -379,8 +490,9 @@ def draw_cape(studio: Studio, build: Build, neck: Complex, angle: Array) -> None
     outline = polyline(np.concatenate([[[-top, 0.15]], hem, [[top, 0.15]]]), 0.5)
     mesh = np.linspace(-0.1, length * 1.06, 7), np.linspace(-bottom, bottom, 6) * 1.1
     rows = hang(angle, 1.3 * swing_of(neck, 1.4), mesh[0], length, 0.4)
-    wave = 0.15 * np.sin(2 * mesh[1] - 0.5 * studio.times[:, None])[:, None, :] * np.clip(mesh[0] / length, 0, 1)[:, None]
+    wave = (
+        0.15 * np.sin(2 * mesh[1] - 0.5 * studio.times[:, None])[:, None, :] * np.clip(mesh[0] / length, 0, 1)[:, None]
+    )
     pose = pose_tube(neck, mesh, rows) + 1j * wave.reshape(len(neck), -1)
     lines = [studio.tapered(np.array([[0.6 * v, 0.5 * length], [0.9 * v, length]]), 0.7) for v in x[2:-2:2]]
     studio.add(outline, mesh, pose, studio.palette.cloth[4], strokes=[Stroke(outline, closed=True), *lines])
-

@@ -12,6 +12,9 @@ SHIFT = 4
 FAR = 2**13
 """Nothing is drawn farther outside than this, in supersampled pixels: OpenCV's fixed point overflows."""
 
+LARGEST_STRETCH = 1.5
+"""What is lengthened or shortened more than this counts as not shown: it is seen edge-on in one of two frames."""
+
 
 @dataclass(frozen=True, eq=False)
 class Surface:
@@ -84,7 +87,13 @@ class Canvas:
         self._put(window, mask, within, paint=paint, state=state)
 
     def _put(
-        self, window: tuple[slice, slice], mask: np.ndarray, within: tuple[int, int], *, paint: int | None, state: int = 0
+        self,
+        window: tuple[slice, slice],
+        mask: np.ndarray,
+        within: tuple[int, int],
+        *,
+        paint: int | None,
+        state: int = 0,
     ) -> None:
         below = self.paints[window]
         where = cv2.bitwise_and(cv2.inRange(below, within[0], within[1]), mask).view(bool)
@@ -124,12 +133,19 @@ class Renderer:
     def resolve(self, paints: np.ndarray) -> np.ndarray:
         """(H, W, 4) uint8: averaged color, and the coverage of ink."""
         colors = self.palette[paints].view(np.uint8).reshape(*paints.shape, 4)
-        return cv2.resize(colors, (self.width, self.height), interpolation=cv2.INTER_AREA)
+        return self._shrink(colors)
+
+    def _shrink(self, image: np.ndarray) -> np.ndarray:
+        """Average over somewhat more than a pixel: as soft as footage is, so that it can be resampled with little loss."""
+        half = cv2.resize(image, (2 * self.width, 2 * self.height), interpolation=cv2.INTER_AREA)
+        half = cv2.blur(half, (2, 2), borderType=cv2.BORDER_REPLICATE, anchor=(0, 0))
+        half = cv2.blur(half, (2, 2), borderType=cv2.BORDER_REPLICATE, anchor=(1, 1))
+        return cv2.resize(half, (self.width, self.height), interpolation=cv2.INTER_AREA)
 
     def paper_coverage(self, paints: np.ndarray) -> np.ndarray:
         """(H, W) float32 share of each pixel that shows the paper."""
         bare = cv2.inRange(paints, 0, 2)
-        return cv2.resize(bare, (self.width, self.height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        return self._shrink(bare).astype(np.float32) / 255
 
     def surface(self, index: int, paints: np.ndarray) -> Surface:
         """What each pixel's center shows."""
@@ -161,13 +177,13 @@ class Renderer:
         return triangle_map
 
     def flow(self, source: Surface, i: int, j: int) -> tuple[np.ndarray, np.ndarray]:
-        """(H, W, 2) displacement of frame i's pixels in frame j, and the share of its area each keeps."""
-        maps, kept = affine_between(self.scene.vertices[i], self.scene.vertices[j], self.scene.triangles)
+        """(H, W, 2) displacement of frame i's pixels in frame j, and how much that stretches them."""
+        maps, stretch = affine_between(self.scene.vertices[i], self.scene.vertices[j], self.scene.triangles)
         at = maps[source.triangle]
         flow = at[..., 2].copy()
         flow += at[..., 0] * self.x[..., None]
         flow += at[..., 1] * self.y[..., None]
-        return flow, kept[source.triangle]
+        return flow, stretch[source.triangle]
 
     def shading(self, index: int, surface: Surface, noise: np.ndarray) -> np.ndarray:
         """(H, W) brightness factors of gradients and painted grain, which move with the parts."""
@@ -181,49 +197,67 @@ class Renderer:
         grain = np.array(scene.grains, np.float32)[surface.part]
         size = noise.shape[0]
         # Rest units are of the order of a head; 48 noise pixels to each.
-        grained = cv2.remap(noise, np.mod(u * 48, size - 1), np.mod(v * 48, size - 1), cv2.INTER_LINEAR)
+        at_u, at_v = np.mod(u * 48, size), np.mod(v * 48, size)
+        grained = cv2.remap(noise, at_u, at_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         factor = 1 + np.clip(gradient[..., 0] * u + gradient[..., 1] * v, -0.35, 0.35) + grain * grained
         return np.where(surface.part > 0, factor, 1).astype(np.float32)
 
 
 def affine_between(source: np.ndarray, target: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Displacement (T, 2, 3) = A [x, y, 1] that takes each source triangle to its target; and target area / source area."""
+    """Displacement (T, 2, 3), times [x, y, 1], that takes each source triangle to its target; and its `stretch_of`."""
     a, b, c = (source[triangles[:, k]].astype(np.float64) for k in range(3))
     p, q, r = (target[triangles[:, k]].astype(np.float64) for k in range(3))
     source_edges, target_edges = np.stack([b - a, c - a], axis=-1), np.stack([q - p, r - p], axis=-1)
     area = source_edges[:, 0, 0] * source_edges[:, 1, 1] - source_edges[:, 0, 1] * source_edges[:, 1, 0]
     # A triangle seen edge-on shows nothing; any finite map will do for it.
-    area = np.where(np.abs(area) < 1e-6, 1e-6, area)
+    is_flat = np.abs(area) < 1e-2
+    area = np.where(is_flat, 1.0, area)
     inverse = np.empty_like(source_edges)
     inverse[:, 0, 0], inverse[:, 1, 1] = source_edges[:, 1, 1] / area, source_edges[:, 0, 0] / area
     inverse[:, 0, 1], inverse[:, 1, 0] = -source_edges[:, 0, 1] / area, -source_edges[:, 1, 0] / area
-    linear = target_edges @ inverse
-    target_area = target_edges[:, 0, 0] * target_edges[:, 1, 1] - target_edges[:, 0, 1] * target_edges[:, 1, 0]
+    linear = np.where(is_flat[:, None, None], np.eye(2), target_edges @ inverse)
     offset = p - (linear @ a[..., None])[..., 0]
-    return np.concatenate([linear - np.eye(2), offset[..., None]], axis=-1).astype(np.float32), target_area / area
+    return np.concatenate([linear - np.eye(2), offset[..., None]], axis=-1).astype(np.float32), stretch_of(linear)
 
 
-def find_occluded(source: Surface, target: Surface, flow: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels of `source` that `target` does not show, borders between moving parts included."""
+def stretch_of(linear: np.ndarray) -> np.ndarray:
+    """(T,) factor, at least 1, by which (T, 2, 2) maps lengthen or shorten the direction they change most."""
+    a, b, c, d = linear[:, 0, 0], linear[:, 0, 1], linear[:, 1, 0], linear[:, 1, 1]
+    turned, mirrored = np.hypot(a + d, c - b) / 2, np.hypot(a - d, c + b) / 2
+    return np.maximum(turned + mirrored, 1 / np.maximum(np.abs(turned - mirrored), 1e-3))
+
+
+def find_occluded(
+    source: Surface, target: Surface, flow: np.ndarray, back_flow: np.ndarray, stretch: np.ndarray
+) -> np.ndarray:
+    """(H, W) bool: pixels of `source` that `target` does not show, borders between moving parts included.
+
+    `flow` leads from source to target, `back_flow` from target to source; both (H, W, 2).
+    """
     height, width = source.part.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)
     to_x, to_y = x + flow[..., 0], y + flow[..., 1]
-    occluded = (to_x < 0) | (to_y < 0) | (to_x > width - 1) | (to_y > height - 1) 
+    rounding = 1e-3
+    occluded = (np.minimum(to_x, to_y) < -rounding) | (to_x > width - 1 + rounding) | (to_y > height - 1 + rounding)
     # What is seen edge-on in one of the frames cannot be recognized in the other.
-    occluded |= (kept < 0.4) | (kept > 2.5)
+    occluded |= stretch > LARGEST_STRETCH
     at_x, at_y = np.clip(to_x, 0, width - 1), np.clip(to_y, 0, height - 1)
     nearest = np.rint(at_y).astype(np.int64) * width + np.rint(at_x).astype(np.int64)
-    occluded |= (target.region.ravel()[nearest] != source.region) | (target.part.ravel()[nearest] != source.part)
-    # Near a border a pixel mixes two parts, here or where it is looked up; harmless only while both move alike.
-    square = np.ones((3, 3), np.uint8)
-    spread = (cv2.dilate(flow, square) - cv2.erode(flow, square)).max(axis=-1)
-    left, top = np.floor(at_x).astype(np.int64), np.floor(at_y).astype(np.int64)
-    mixed = source.is_mixed.copy()
-    foreign = target.is_mixed.ravel()
     parts = target.part.ravel()
+    occluded |= (parts[nearest] != source.part) | (target.region.ravel()[nearest] != source.region)
+    # Near a border a pixel mixes two parts, here or where it is looked up; harmless only where both move alike.
+    is_torn, is_torn_there = _is_torn(flow), _is_torn(back_flow).ravel()
+    occluded |= source.is_mixed & is_torn
+    is_blurred = target.is_mixed.ravel() & is_torn_there
+    left, top = np.floor(at_x).astype(np.int64), np.floor(at_y).astype(np.int64)
     for down in (0, 1):
         for right in (0, 1):
             k = np.minimum(top + down, height - 1) * width + np.minimum(left + right, width - 1)
-            mixed |= (parts[k] != source.part) | foreign[k]
-    return occluded | (mixed & (spread > 0.08))
+            occluded |= is_blurred[k] | ((parts[k] != source.part) & is_torn_there[k])
+    return occluded
 
+
+def _is_torn(flow: np.ndarray) -> np.ndarray:
+    """(H, W) bool: the neighbors of a pixel do not move as it does."""
+    square = np.ones((3, 3), np.uint8)
+    return (cv2.dilate(flow, square) - cv2.erode(flow, square)).max(axis=-1) > 0.08

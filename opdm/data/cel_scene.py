@@ -169,7 +169,9 @@ class Scene:
         self.gradients.append(part.gradient)
         self.grains.append(part.grain)
         offset = self._add_mesh(part, index)
-        patches = [(self._bind(part, patch.outline, offset), first_paint + 1 + k) for k, patch in enumerate(part.patches)]
+        patches = [
+            (self._bind(part, patch.outline, offset), first_paint + 1 + k) for k, patch in enumerate(part.patches)
+        ]
         ink = []
         for k, patch in enumerate(part.patches):
             ink += self._ink(part, patch.strokes, offset, first_paint + 1 + k, is_inner=True)

@@ -49,14 +49,16 @@ def deform(random: np.random.Generator, rest: Complex, times: Array, interval: f
     return moved
 
 
-def decorate(random: np.random.Generator, outline: Array, palette: Palette, look: Look) -> tuple[list[Patch], list[Stroke]]:
+def decorate(
+    random: np.random.Generator, outline: Array, palette: Palette, look: Look
+) -> tuple[list[Patch], list[Stroke]]:
     """Spots and inner lines of a shape."""
     patches, strokes = [], []
     for _ in range(int(random.choice([0, 0, 1, 2]))):
         shape = draw_outline(random) * random.uniform(0.15, 0.6) + random.uniform(-0.5, 0.5, size=2)
         lines = [] if random.random() < look.missing_lines + 0.2 else [Stroke(shape, closed=True)]
         patches.append(Patch(shape, palette.cloth[int(random.integers(5))], lines))
-    for _ in range(int(random.choice([0, 0, 1, 3]))):
+    for _ in range(int(random.choice([0, 0, 0, 1, 2]))):
         inner = outline.mean(axis=0) + (outline - outline.mean(axis=0)) * random.uniform(0.3, 0.8)
         start, count = int(random.integers(len(inner))), int(len(inner) * random.uniform(0.1, 0.4)) + 3
         strokes.append(Stroke(np.roll(inner, -start, axis=0)[:count], random.uniform(0.5, 1), taper=(0.4, 0.4)))
@@ -68,12 +70,12 @@ def draw_shape(random: np.random.Generator, pose: "GroupMotion", palette: Palett
     outline = draw_outline(random)
     rows, cols = mesh_lines(outline, 3, 3, 0.2)
     times, interval = pose.times, random.uniform(4, 14)
-    moved = deform(random, corners(rows, cols), times, interval, 0.35 * min(speed * 1.5, 1) * random.random())
+    moved = deform(random, corners(rows, cols), times, interval, 0.3 * min(speed * 1.5, 1) * random.random() ** 1.5)
     turn = key_poses(random, times, -1.2 * speed, 1.2 * speed, interval) + random.uniform(0, 2 * np.pi)
-    size = random.uniform(0.05, 0.24) * pose.size * (1 + key_poses(random, times, -0.2, 0.2, interval) * speed)
+    size = np.exp(random.uniform(-2.5, -1.1)) * pose.size * (1 + key_poses(random, times, -0.2, 0.2, interval) * speed)
     reach = 0.15 * speed
     drift = key_poses(random, times, -reach, reach, interval) + 1j * key_poses(random, times, -reach, reach, interval)
-    home = pose.size * 0.45 * (random.normal() + 1j * random.normal()) + drift
+    home = pose.size * 0.38 * (random.normal() + 1j * random.normal()) + drift
     patches, strokes = decorate(random, outline, palette, look)
     fill = palette.paint(palette.any_color()) if random.random() < 0.1 else palette.cloth[int(random.integers(5))]
     if random.random() >= look.missing_lines:
@@ -119,8 +121,8 @@ def draw_shapes(
     parts: list[Part] = []
     for _ in range(groups):
         palette = Palette(random, look)
-        center = complex(random.uniform(-0.8, 0.8) * half_size[0], random.uniform(-0.8, 0.8) * half_size[1])
+        center = complex(random.uniform(-0.6, 0.6) * half_size[0], random.uniform(-0.6, 0.6) * half_size[1])
         group = GroupMotion(random, times, speed, center, random.uniform(0.5, 1.1))
-        parts += [draw_shape(random, group, palette, look, speed) for _ in range(int(random.integers(5, 15)))]
+        parts += [draw_shape(random, group, palette, look, speed) for _ in range(int(random.integers(9, 18)))]
     order = np.argsort(np.arange(len(parts)) + random.normal(size=len(parts)) * 4)
     return [parts[k] for k in order]

@@ -1,0 +1,40 @@
+"""Writes the example shot: two painted keyframes, the drawings of all frames, and the true frames between.
+
+python scripts/make_example.py examples/shot
+"""
+
+import argparse
+from pathlib import Path
+
+from opdm.data.cel_animation import CelShot, CelStyle
+from opdm.frames import write_frame
+
+SEED = 0
+STYLE = CelStyle(
+    kind="character",
+    background="landscape",
+    figures=1,
+    shading=True,
+    texture=False,
+    ink="tinted",
+    line_px=1.4,
+    speed=1.2,
+)
+HEIGHT, WIDTH, FRAMES = 360, 640, 12
+
+
+def main() -> None:
+    """Write OUT/keyframes, OUT/lines and OUT/truth."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="folder to write to")
+    out = parser.parse_args().out
+    shot = CelShot(SEED, height=HEIGHT, width=WIDTH, frames=FRAMES, style=STYLE)
+    for i in range(FRAMES):
+        frame = shot.frame(i)
+        is_keyframe = i in (0, FRAMES - 1)
+        write_frame(out / ("keyframes" if is_keyframe else "truth") / f"{i:04d}.png", frame.color)
+        write_frame(out / "lines" / f"{i:04d}.png", frame.lines)
+
+
+if __name__ == "__main__":
+    main()
