@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader
 
 from opdm.checkpoint import export_pipeline, initialize_from, load_checkpoint, save_checkpoint
 from opdm.config import OptimizerConfig, Run, to_dict
-from opdm.data.training import HELD_OUT, Batch, CelDataset, StepSampler, stack
+from opdm.data import DATASETS
+from opdm.data.training import Batch, StepSampler, stack
 from opdm.metrics.image import psnr
 from opdm.model import OPDMModel
 from opdm.objectives import OBJECTIVES
@@ -59,7 +60,7 @@ class Trainer:
         self.model = OPDMModel.from_model_config(run.model).to(memory_format=torch.channels_last)
         if run.init_from is not None:
             initialize_from(self.model, run.init_from)
-        self.dataset = CelDataset(run.data, references=run.model.references, seed=run.seed)
+        self.dataset = DATASETS[type(run.data)](run.data, references=run.model.references, seed=run.seed)
         objective = OBJECTIVES[type(run.objective)](self.model, run.objective, run.schedule)
         self.trained = [p for p in objective.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(self.trained, lr=run.optimizer.lr)
@@ -183,7 +184,7 @@ class Trainer:
         if not self.accelerator.is_main_process or not self.run.validation_shots:
             self.accelerator.wait_for_everyone()
             return
-        samples = stack([self.dataset[i] for i in validation_indices(self.run)])
+        samples = stack([self.dataset[i] for i in self.dataset.held_out(self.run.validation_shots)])
         with self._averaged_weights(), self.accelerator.autocast():
             pipeline = OPDMPipeline.from_model(self.model, self.run.schedule)
             painted = pipeline(
@@ -213,12 +214,6 @@ def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
         return config.lr
     done = (step - config.warmup_steps) / max(steps - config.warmup_steps, 1)
     return config.lr * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def validation_indices(run: Run) -> list[int]:
-    """One sample of each held-out shot."""
-    per_shot = run.data.targets_per_shot
-    return [(HELD_OUT // per_shot + shot) * per_shot for shot in range(run.validation_shots)]
 
 
 def give_way(worker: int) -> None:

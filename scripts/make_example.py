@@ -9,7 +9,7 @@ from pathlib import Path
 from opdm.data.cel_animation import CelShot, CelStyle
 from opdm.frames import write_frame
 
-SEED = 0
+SEED = 55
 STYLE = CelStyle(
     kind="character",
     background="landscape",

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import SCHEDULE, make_model
 
 from opdm.cli import main
 from opdm.frames import read_frame, resize
 from opdm.metrics.image import psnr
 from opdm.pipeline import OPDMPipeline
 from opdm.weights import FOLDER
+from tiny import SCHEDULE, make_model
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "shot"
 

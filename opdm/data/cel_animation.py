@@ -19,6 +19,8 @@ from opdm.data.sample import Frame
 
 SCALE = 4
 """Supersampling in each direction."""
+ABSTRACT_PACE = 0.55
+"""Whole groups of shapes move, not just arms: slower, so that frames have as much in common as those of characters."""
 LINE_REFERENCE_PX = 256
 """The frame size at which line widths are meant."""
 
@@ -105,8 +107,9 @@ class CelShot:
     def _draw_figures(self, random: np.random.Generator) -> list[Part]:
         half = self.width / self.height / 2, 0.5
         times = np.arange(self.frames, dtype=np.float64)
-        draw = draw_characters if self.kind == "character" else draw_shapes
-        return draw(random, times, self.look, self.speed, self.figures, half)
+        if self.kind == "character":
+            return draw_characters(random, times, self.look, self.speed, self.figures, half)
+        return draw_shapes(random, times, self.look, ABSTRACT_PACE * self.speed, self.figures, half)
 
     def _compile(self, background: Background, figures: list[Part]) -> Renderer:
         turn, shift = self.camera

@@ -33,6 +33,8 @@ def draw_background(
     """A background of that kind; `look` is how its lines are drawn."""
     palette = Palette(random, look)
     color = np.array(hsv(random.random(), random.uniform(0, 0.5), random.uniform(0.55, 1)))
+    if kind == "landscape" and random.random() < 0.8:
+        color = np.array(hsv(random.uniform(0.48, 0.62), random.uniform(0.08, 0.5), random.uniform(0.8, 1)))
     if kind == "none":
         return Background(kind, np.ones(3), None, [])
     painting, parts = None, []
@@ -119,7 +121,7 @@ def _draw_landscape(
         level = -0.1 + 0.2 * layer + random.uniform(-0.08, 0.08)
         x = np.linspace(-wide, wide, 14)
         ridge = smooth(
-            np.stack([x, level + random.normal(size=14) * random.choice([0.02, 0.08])], axis=1), 4, closed=False
+            np.stack([x, level + random.normal(size=14) * random.choice([0.02, 0.08])], axis=1), 8, closed=False
         )
         outline = np.concatenate([ridge, [[wide, REACH], [-wide, REACH]]])
         color = hsv(random.uniform(0.2, 0.45), random.uniform(0.2, 0.6), random.uniform(0.4, 0.9))
@@ -135,7 +137,7 @@ def _draw_tree(
     size, count = random.uniform(0.05, 0.16), int(random.integers(6, 11))
     angle = 2 * np.pi * np.arange(count) / count
     crown = np.stack([np.cos(angle), np.sin(angle)], axis=1) * random.uniform(0.75, 1.1, size=(count, 1)) * size
-    crown = smooth(crown + [x, y - 2 * size], 4)
+    crown = smooth(crown + np.array([x, y - 2 * size]), 7)
     leaves = palette.paint(hsv(random.uniform(0.2, 0.42), random.uniform(0.3, 0.7), random.uniform(0.3, 0.75)))
     trunk = polyline(
         [(x - 0.15 * size, y), (x - 0.1 * size, y - 2 * size), (x + 0.1 * size, y - 2 * size), (x + 0.15 * size, y)], 1

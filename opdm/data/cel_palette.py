@@ -125,7 +125,7 @@ def clip(color: tuple[float, ...]) -> tuple[float, float, float]:
 
 
 def shade_shapes(random: np.random.Generator, outline: Array, look: Look, share: float = 0.8) -> list[Shade]:
-    """A shadow on the side away from the light, perhaps a highlight toward it; both are to be clipped to the outline."""
+    """A shadow on the side away from the light, perhaps a highlight toward it; both to be clipped to the outline."""
     if not look.shades or random.random() > share:
         return []
     away = -np.array(look.light)

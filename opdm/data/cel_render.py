@@ -9,7 +9,7 @@ from opdm.data.cel_scene import BASE, INK, InkRun, PartPlan, Polygon, Scene
 
 SHIFT = 4
 """Bits of the fraction in coordinates given to OpenCV."""
-FAR = 2**13
+FAR = 2**14
 """Nothing is drawn farther outside than this, in supersampled pixels: OpenCV's fixed point overflows."""
 
 LARGEST_STRETCH = 1.5
@@ -136,7 +136,7 @@ class Renderer:
         return self._shrink(colors)
 
     def _shrink(self, image: np.ndarray) -> np.ndarray:
-        """Average over somewhat more than a pixel: as soft as footage is, so that it can be resampled with little loss."""
+        """Average over somewhat more than a pixel: as soft as footage, so that resampling it loses little."""
         half = cv2.resize(image, (2 * self.width, 2 * self.height), interpolation=cv2.INTER_AREA)
         half = cv2.blur(half, (2, 2), borderType=cv2.BORDER_REPLICATE, anchor=(0, 0))
         half = cv2.blur(half, (2, 2), borderType=cv2.BORDER_REPLICATE, anchor=(1, 1))

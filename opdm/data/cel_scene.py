@@ -1,10 +1,11 @@
 """What a generated shot consists of: flat parts on small bendable meshes, painted one over the other.
 
-Everything drawn on a part (outline, strokes, shadows, patterns) is bound to its mesh once; posing the mesh moves it all.
+All that is drawn on a part (outline, strokes, shadows, patterns) is bound to its mesh once; posing the mesh moves it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -134,7 +135,8 @@ class Scene:
         self.paints, self.paint_part, self.paint_region = [paper], [0], [0]
         self.gradients, self.grains = [(0.0, 0.0)], [0.0]
         self._vertices, self._triangles, self._rest = [paper_pose], [np.array([[0, 1, 2]])], [np.zeros(3, complex)]
-        self._corner, self._weight = [], []
+        self._corner: list[np.ndarray] = []
+        self._weight: list[np.ndarray] = []
         self.triangle_part = [np.zeros(1, np.int32)]
         self._vertex_count, self._triangle_count, self._point_count = 3, 1, 0
         self.plans: list[PartPlan] = []
@@ -230,7 +232,7 @@ class Scene:
                 continue
             # Consecutive segments of one thickness are one call.
             breaks = [0, *(np.flatnonzero(np.diff(thickness)) + 1), len(thickness)]
-            for low, high in zip(breaks, breaks[1:], strict=False):
+            for low, high in pairwise(breaks):
                 run = InkRun(bound.start + low, bound.start + high + 1, int(thickness[low]), False, is_inner)
                 runs.append((run, paint))
         return runs

@@ -121,7 +121,7 @@ def draw_shapes(
     parts: list[Part] = []
     for _ in range(groups):
         palette = Palette(random, look)
-        center = complex(random.uniform(-0.6, 0.6) * half_size[0], random.uniform(-0.6, 0.6) * half_size[1])
+        center = complex(random.uniform(-0.45, 0.45) * half_size[0], random.uniform(-0.45, 0.45) * half_size[1])
         group = GroupMotion(random, times, speed, center, random.uniform(0.5, 1.1))
         parts += [draw_shape(random, group, palette, look, speed) for _ in range(int(random.integers(9, 18)))]
     order = np.argsort(np.arange(len(parts)) + random.normal(size=len(parts)) * 4)

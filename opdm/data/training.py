@@ -70,6 +70,12 @@ class CelDataset(Dataset[Batch]):
         window = np.s_[..., top : top + self.config.crop_size, left : left + self.config.crop_size]
         return self._sample(shot, target, keyframes, window, random)
 
+    def held_out(self, shots: int) -> list[int]:
+        """Indices of one sample from each of so many shots that no run trains on."""
+        per_shot = self.config.targets_per_shot
+        first = -(-HELD_OUT // per_shot)
+        return [(first + shot) * per_shot for shot in range(shots)]
+
     def _shot(self, index: int) -> tuple[CelShot, int]:
         """The shot of that index and the gap between its keyframes; kept, as the next sample mostly wants it too."""
         gap = 2 + int(np.random.default_rng((self.seed, index, 1)).integers(self.config.longest_gap - 1))

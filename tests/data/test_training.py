@@ -45,7 +45,8 @@ def test_workers_change_nothing():
 
 def test_held_out_shots_are_others():
     data = dataset()
-    assert not torch.equal(data[0].target, data[HELD_OUT].target)
+    assert all(index >= HELD_OUT for index in data.held_out(3))
+    assert not torch.equal(data[0].target, data[data.held_out(1)[0]].target)
 
 
 def test_true_flow_reaches_from_the_target_to_the_keyframes():
