@@ -55,7 +55,7 @@ OPDM_RUNS = {
         ),
         data=CelDataConfig(shot_sizes=(176, 256), crop_size=160),
         optimizer=OptimizerConfig(lr=4e-4, warmup_steps=200, decay="cosine", ema_decay=0.999),
-        steps=2000,
+        steps=1500,
         batch_size=8,
         precision="bf16",
         checkpoint_every=100,

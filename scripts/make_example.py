@@ -24,7 +24,7 @@ HEIGHT, WIDTH, FRAMES = 360, 640, 12
 
 
 def main() -> None:
-    """Write OUT/keyframes, OUT/lines and OUT/truth."""
+    """Write OUT/keyframes, OUT/lines and OUT/frames."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder to write to")
     out = parser.parse_args().out
@@ -32,7 +32,7 @@ def main() -> None:
     for i in range(FRAMES):
         frame = shot.frame(i)
         is_keyframe = i in (0, FRAMES - 1)
-        write_frame(out / ("keyframes" if is_keyframe else "truth") / f"{i:04d}.png", frame.color)
+        write_frame(out / ("keyframes" if is_keyframe else "frames") / f"{i:04d}.png", frame.color)
         write_frame(out / "lines" / f"{i:04d}.png", frame.lines)
 
 
