@@ -72,8 +72,8 @@ class OffsetAdapterConfig:
     blocks_per_level: int = 5
     """Bottleneck residual blocks of each estimator."""
     estimator: str | None = None
-    """File of pre-trained estimator weights (.safetensors), frozen once loaded. None trains the estimator with the
-    rest."""
+    """Pre-trained estimator, frozen once loaded: the pipeline folder of a pre-training run, or a safetensors file.
+    None trains the estimator with the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)

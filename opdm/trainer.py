@@ -116,8 +116,10 @@ class Trainer:
             for name, value in [*losses.items(), ("loss", loss)]:
                 totals[name] += float(self.accelerator.reduce(value.detach(), "mean")) / run.accumulation
         norm = float(self.accelerator.clip_grad_norm_(self.trained, run.optimizer.clip_norm))
-        if math.isfinite(norm):
+        # A loss scaler leaves such a step out by itself, and has to see it to lower its scale.
+        if math.isfinite(norm) or self.accelerator.scaler is not None:
             self.optimizer.step()
+        if math.isfinite(norm):
             self.ema.step(self.model.parameters())
         else:
             self.skipped += 1

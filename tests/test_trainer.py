@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,17 @@ import torch
 from safetensors.torch import load_file
 
 from opdm.checkpoint import complete_checkpoints
-from opdm.config import ChoiceHeadConfig, IdentityAdapterConfig, OptimizerConfig
+from opdm.config import (
+    AlignmentObjectiveConfig,
+    ChoiceHeadConfig,
+    FlowObjectiveConfig,
+    IdentityAdapterConfig,
+    OptimizerConfig,
+)
 from opdm.data.training import StepSampler
 from opdm.pipeline import OPDMPipeline
 from opdm.trainer import Trainer, learning_rate
-from tiny import make_run
+from tiny import OFFSET, make_run, model_config
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--data.shot-sizes", "32", "32", "--data.crop-size", "32", "--validation-shots", "0"]
@@ -67,6 +74,18 @@ def test_a_run_leaves_everything_behind(tmp_path):
     assert list((tmp_path / "samples").glob("*.png")) and list((tmp_path / "tensorboard").iterdir())
     assert OPDMPipeline.from_pretrained(tmp_path / "pipeline").default_size == 32
     assert [path.name for path in complete_checkpoints(tmp_path / "checkpoints")] == ["step-00000002", "step-00000004"]
+
+
+@pytest.mark.parametrize("objective", [AlignmentObjectiveConfig(), FlowObjectiveConfig()], ids=lambda o: o.kind)
+def test_an_estimator_is_trained_and_then_frozen_into_a_model(tmp_path, objective):
+    run = make_run(model=model_config(), objective=objective, steps=2)
+    Trainer(run, tmp_path / "estimator", cpu=True).train()
+    trained = weights(tmp_path / "estimator")
+    model = model_config(replace(OFFSET, estimator=str(tmp_path / "estimator" / "pipeline")))
+    Trainer(make_run(model=model, steps=2), tmp_path / "model", cpu=True).train()
+    after = weights(tmp_path / "model")
+    estimator = [name for name in trained if "estimator" in name]
+    assert estimator and all(torch.equal(trained[name], after[name]) for name in estimator)
 
 
 def test_the_loss_of_one_sample_can_be_driven_down(tmp_path):

@@ -84,24 +84,37 @@ class OffsetAdapter(Adapter):
         offsets = self.estimator(lines, conditions.keyframes.flatten(0, 1))
         return [level.unflatten(0, (batch, count)) for level in offsets]
 
-    def load_estimator(self, file: str | Path) -> None:
+    def load_estimator(self, source: str | Path) -> None:
         """Take over pre-trained estimator weights and freeze them, as the paper does.
 
-        Raises ValueError naming the file when it is missing, unreadable or of another shape.
+        source: the pipeline folder of a pre-training run, or a safetensors file of a model or of an estimator alone.
+        Raises ValueError naming it when it is missing, unreadable or of another shape.
         """
-        try:
-            weights = load_file(file)
-        except Exception as error:
-            raise ValueError(
-                f"{file}: no readable safetensors file ({error}); train one: RUN offset-pretraining"
-            ) from error
-        last = "levels.0.project.weight"
-        found = weights[last].shape[0] if last in weights else "no"
+        weights = read_estimator(Path(source))
+        found = weights[LAST_WEIGHT].shape[0] if LAST_WEIGHT in weights else "no"
         try:
             self.estimator.load_state_dict(weights)
         except RuntimeError as error:
             raise ValueError(
-                f"{file}: not the weights of this estimator ({found} offset channels in the file, "
+                f"{source}: not the weights of this estimator ({found} offset channels in the file, "
                 f"{self.estimator.channels} in the model); take the checkpoint of the same kernel size and widths"
             ) from error
         self.estimator.requires_grad_(False)
+
+
+LAST_WEIGHT = "levels.0.project.weight"
+
+
+def read_estimator(source: Path) -> dict[str, Tensor]:
+    """The estimator's weights, from wherever `OffsetAdapter.load_estimator` takes them."""
+    file = source / "model" / "diffusion_pytorch_model.safetensors" if source.is_dir() else source
+    try:
+        weights = load_file(file)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{file}: no readable safetensors file ({reason}); the run offset-pretraining makes one"
+        ) from error
+    inside = "adapter.estimator."
+    of_a_model = {name.removeprefix(inside): value for name, value in weights.items() if name.startswith(inside)}
+    return of_a_model or weights

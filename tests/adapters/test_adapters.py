@@ -76,6 +76,15 @@ def test_pretrained_estimator_is_loaded_and_frozen(tmp_path):
     assert all(p.requires_grad for p in adapter.projections.parameters())
 
 
+def test_a_pretrained_estimator_is_taken_out_of_a_saved_model(tmp_path):
+    model = make_model(OFFSET)
+    model.save_pretrained(tmp_path / "pipeline" / "model")
+    adapter = OffsetAdapter(OFFSET, references=2, unet=UNET)
+    adapter.load_estimator(tmp_path / "pipeline")
+    for ours, theirs in zip(adapter.estimator.parameters(), model.adapter.estimator.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_an_estimator_of_another_kernel_size_is_refused(tmp_path):
     other = OffsetAdapterConfig(kernel_size=5, widths=(8, 8), blocks_per_level=1)
     save_file(OffsetAdapter(other, references=2, unet=UNET).estimator.state_dict(), tmp_path / "five.safetensors")
