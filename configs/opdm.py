@@ -44,11 +44,11 @@ OPDM_TINY = ModelConfig(
 
 OPDM_RUNS = {
     "opdm": Run(
-        description="The paper's model and training: about 205 M parameters, 224 px, batch 1, 150 k steps.", model=OPDM
+        description="The paper's model and training: 191 M parameters, 224 px, batch 1, 150 k steps.", model=OPDM
     ),
     "opdm-base": Run(description="The paper's training of a model a quarter of the size.", model=OPDM_BASE),
     "opdm-small": Run(
-        description="The weights inside the package: 4 M parameters, trained on a CPU.",
+        description="The weights inside the package: 5 M parameters, trained on a CPU.",
         model=OPDM_SMALL,
         objective=JointObjectiveConfig(
             perceptual_weight=0, last_timestep_share=0.5, reverse=ReverseConfig(gradient="one-step")
