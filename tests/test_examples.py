@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import make_example
-
 from opdm.frames import read_frame
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "shot"
