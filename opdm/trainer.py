@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ class Trainer:
 
     def __init__(self, run: Run, folder: Path, *, cpu: bool = False):
         self.run, self.folder = run, folder
-        self.started = time.monotonic()
+        self.started, self.interrupted = time.monotonic(), False
         self.accelerator = Accelerator(
             mixed_precision=run.precision,
             # Said aloud, because processes on CPUs find each other only then.
@@ -73,17 +74,19 @@ class Trainer:
         self.step, self.skipped = int(progress["step"]), int(progress["skipped"])
 
     def train(self) -> bool:
-        """Train to the last step or to the time limit; True when the run is complete."""
+        """Train to the last step, the time limit or Ctrl-C, and save; True when the run is complete."""
         run = self.run
         report = Report(self.folder, first_step=self.step, steps=run.steps, enabled=self.accelerator.is_main_process)
         batches = iter(self._loader())
+        usual = signal.signal(signal.SIGINT, self._request_stop)
         try:
-            while self.step < run.steps and not self._out_of_time():
+            while self.step < run.steps and not self._should_stop():
                 self._advance(batches, report)
             complete = self.step >= run.steps
             if self.step % run.checkpoint_every or not complete:
                 self._save(report)
         finally:
+            signal.signal(signal.SIGINT, usual)
             report.close()
         self.accelerator.end_training()
         return complete
@@ -153,13 +156,19 @@ class Trainer:
             worker_init_fn=give_way,
         )
 
-    def _out_of_time(self) -> bool:
-        """Decided by the main process, so that all stop at the same step."""
+    def _request_stop(self, signal_number: int, frame: object) -> None:
+        """Finish the step and save; a second Ctrl-C stops at once."""
+        self.interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _should_stop(self) -> bool:
+        """When time is up or the user said so; decided together, so that all processes stop at the same step."""
         limit = self.run.time_limit_s
-        if limit is None:
-            return False
-        over = torch.tensor(float(time.monotonic() - self.started > limit), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(over, "sum") > 0)
+        stops = self.interrupted or (limit is not None and time.monotonic() - self.started > limit)
+        if self.accelerator.num_processes == 1:
+            return stops
+        votes = torch.tensor(float(stops), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(votes, "sum") > 0)
 
     def _save(self, report: Report) -> None:
         save_checkpoint(self.accelerator, self.folder / "checkpoints", self.step, {"skipped": self.skipped})
@@ -221,6 +230,7 @@ def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
 def give_way(worker: int) -> None:
     """A loader process keeps to one thread, and leaves the cores to the training where both want them."""
     os.nice(10)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which still needs its samples
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 

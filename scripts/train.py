@@ -69,7 +69,7 @@ def train(name: str, run: Run) -> int:
         return 130
     if not complete:
         print(f"stopped after {trainer.step} of {run.steps} steps; the same command resumes", file=sys.stderr)
-    return 0
+    return 130 if trainer.interrupted else 0
 
 
 def fail(reason: str) -> int:

@@ -56,7 +56,7 @@ def launch(*arguments, processes=1, wait=True):
 def test_two_steps_and_two_more_equal_four(tmp_path):
     Trainer(make_run(), tmp_path / "four", cpu=True).train()
     stopped = Trainer(make_run(), tmp_path / "two", cpu=True)
-    stopped._out_of_time = lambda: stopped.step == 2
+    stopped._should_stop = lambda: stopped.step == 2
     assert not stopped.train()
     assert Trainer(make_run(), tmp_path / "two", cpu=True).train()
     first, second = weights(tmp_path / "four"), weights(tmp_path / "two")
@@ -74,6 +74,21 @@ def test_a_run_leaves_everything_behind(tmp_path):
     assert list((tmp_path / "samples").glob("*.png")) and list((tmp_path / "tensorboard").iterdir())
     assert OPDMPipeline.from_pretrained(tmp_path / "pipeline").default_size == 32
     assert [path.name for path in complete_checkpoints(tmp_path / "checkpoints")] == ["step-00000002", "step-00000004"]
+
+
+def test_an_interrupted_run_saves_before_it_stops(tmp_path):
+    trainer = Trainer(make_run(checkpoint_every=100), tmp_path, cpu=True)
+    advance = trainer._advance
+
+    def interrupted_in_the_third_step(batches, report):
+        if trainer.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        advance(batches, report)
+
+    trainer._advance = interrupted_in_the_third_step
+    assert not trainer.train()
+    assert [path.name for path in complete_checkpoints(tmp_path / "checkpoints")] == ["step-00000003"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("objective", [AlignmentObjectiveConfig(), FlowObjectiveConfig()], ids=lambda o: o.kind)
