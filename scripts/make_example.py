@@ -9,16 +9,17 @@ from pathlib import Path
 from opdm.data.cel_animation import CelShot, CelStyle
 from opdm.frames import write_frame
 
-SEED = 55
+SEED = 6
 STYLE = CelStyle(
     kind="character",
-    background="landscape",
-    figures=1,
+    background="none",
+    figures=2,
     shading=True,
     texture=False,
-    ink="tinted",
-    line_px=1.4,
-    speed=1.2,
+    ink="black",
+    line_px=1.3,
+    speed=0.5,
+    camera=False,
 )
 HEIGHT, WIDTH, FRAMES = 360, 640, 12
 
