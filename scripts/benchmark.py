@@ -71,36 +71,23 @@ def make_conditions(batch: int, size: int) -> Conditions:
     )
 
 
-class NaiveModel:
-    """The same weights in float32, channels-first, without anything kept between the steps."""
+class NaiveModel(OPDMModel):
+    """The same networks, but every denoising step encodes the conditions for itself."""
 
-    def __init__(self, model: OPDMModel, conditions: Conditions):
-        self.model, self.conditions = model, conditions
+    def encode(self, conditions: Conditions) -> Conditions:
+        """Nothing yet."""
+        return conditions
 
-    def denoise(self, noisy_frame: Tensor, timestep: Tensor, lines: Tensor, guidance: object) -> Tensor:
+    def denoise(self, noisy_frame: Tensor, timestep: Tensor, lines: Tensor, guidance: Conditions) -> Tensor:
         """One evaluation, with its conditions."""
-        return self.model.denoise(noisy_frame, timestep, lines, self.model.encode(self.conditions))
-
-
-class NaiveObjective(JointObjective):
-    """The joint objective around a model that encodes the conditions at every step."""
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The same losses."""
-        encode, denoise = self.model.encode, self.model.denoise
-        self.model.denoise = lambda noisy, time, lines, guidance: denoise(noisy, time, lines, encode(batch.conditions))
-        self.model.encode = lambda conditions: None
-        try:
-            return super().forward(batch)
-        finally:
-            del self.model.denoise, self.model.encode
+        return super().denoise(noisy_frame, timestep, lines, super().encode(guidance))
 
 
 @torch.no_grad()
-def sample(model: OPDMModel | NaiveModel, conditions: Conditions) -> None:
+def sample(model: OPDMModel, conditions: Conditions) -> None:
     """Paint one batch of drawings as the pipeline does, without the optical flow before it."""
     scheduler = make_scheduler(RUN.schedule, "sample")
-    guidance = None if isinstance(model, NaiveModel) else model.encode(conditions)
+    guidance = model.encode(conditions)
     frame = torch.randn(conditions.lines.shape[0], 3, SIZE, SIZE)
     for timestep in sampling_grid(scheduler, RUN.model.sampling_steps):
         frame = denoise_step(model, scheduler, frame, timestep, conditions.lines, guidance)
@@ -141,12 +128,12 @@ def measure_naive(gradients: list[str]) -> dict[str, float]:
     for module in (opdm.model, opdm.reference_encoder):
         module.channels_last = lambda tensor: tensor.contiguous()
     try:
-        model = OPDMModel.from_model_config(RUN.model)
+        model = NaiveModel.from_model_config(RUN.model)
         conditions = make_conditions(1, SIZE)
-        times = {"sampling": best_of(lambda: sample(NaiveModel(model, conditions), conditions), 2)}
+        times = {"sampling": best_of(lambda: sample(model, conditions), 2)}
         batch = make_batch(RUN.batch_size, RUN.data.crop_size)
         for gradient in gradients:
-            objective = NaiveObjective(model, objective_config(gradient), RUN.schedule)
+            objective = JointObjective(model, objective_config(gradient), RUN.schedule)
             times[gradient] = best_of(training_step(objective, batch, torch.float32), 1)
         return times
     finally:
