@@ -31,6 +31,7 @@ from opdm.data.cel_animation import CelShot
 from opdm.data.training import Batch
 from opdm.flow import ENCODINGS
 from opdm.model import OPDMModel
+from opdm.norm import norm_silu
 from opdm.objectives import JointObjective
 from opdm.runtime import reuse_freed_memory
 from opdm.sampler import denoise_step, make_scheduler, sampling_grid
@@ -183,6 +184,20 @@ def utilization_rows() -> list[Row]:
     return [Row(name, rate / product_rate, "of the bfloat16 rate", "")]
 
 
+def norm_rows() -> list[Row]:
+    """The backward pass of GroupNorm and SiLU against PyTorch's own."""
+    reuse_freed_memory()
+    hidden = torch.randn(8, 32, 160, 160).bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
+    norm, upstream = torch.nn.GroupNorm(8, 32), torch.randn_like(hidden)
+    needed = [hidden, *norm.parameters()]
+
+    def backward(output: Tensor) -> float:
+        return best_of(lambda: torch.autograd.grad(output, needed, upstream, retain_graph=True), 10)
+
+    own, theirs = backward(norm_silu(norm, hidden)), backward(torch.nn.functional.silu(norm(hidden)))
+    return [Row("GroupNorm and SiLU backward, bfloat16", theirs / own, "times PyTorch's speed", "")]
+
+
 def generator_rows() -> list[Row]:
     """Frames per second on one core, and against drawing every frame from a shot built anew."""
     cv2.setNumThreads(1)
@@ -214,6 +229,7 @@ ROWS = {
     "generator": generator_rows,
     "model": lambda: model_rows(["one-step", "full"]),
     "utilization": utilization_rows,
+    "norm": norm_rows,
 }
 
 
@@ -227,9 +243,7 @@ def main() -> int:
     if unknown:
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
     # The naive model comes first: the allocator cannot be told to forget.
-    rows = [
-        row for name in ("generator", "model", "utilization") if name in (options.rows or ROWS) for row in ROWS[name]()
-    ]
+    rows = [row for name, measure in ROWS.items() if name in (options.rows or ROWS) for row in measure()]
     for row in rows:
         print(f"{row.name:<58}{row.value:>9.2f} {row.unit:<24}{f'aim {row.aim}' if row.aim else ''}")
     if options.json:

@@ -251,7 +251,8 @@ def test_results_of_other_settings_are_not_mixed(shot, pipeline, capfd, change):
     assert run(shot) == 0
     capfd.readouterr()
     assert run(shot, *change) == 2
-    assert f"holds results made with other {change[0][2:]}; --overwrite" in error_line(capfd)
+    line = error_line(capfd)
+    assert f"holds results made with other {change[0][2:]}" in line and "--overwrite" in line
     assert run(shot, *change, "--overwrite") == 0
     assert pipeline.painted == 10
 
