@@ -85,10 +85,10 @@ def test_an_interrupted_run_saves_before_it_stops(tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
         advance(batches, report)
 
-    trainer._advance = interrupted_in_the_third_step
+    trainer._advance, usual = interrupted_in_the_third_step, signal.getsignal(signal.SIGINT)
     assert not trainer.train()
     assert [path.name for path in complete_checkpoints(tmp_path / "checkpoints")] == ["step-00000003"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is usual
 
 
 @pytest.mark.parametrize("objective", [AlignmentObjectiveConfig(), FlowObjectiveConfig()], ids=lambda o: o.kind)
