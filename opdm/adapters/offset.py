@@ -12,6 +12,7 @@ from opdm.blocks import BottleneckBlock
 from opdm.conditions import Conditions
 from opdm.config import OffsetAdapterConfig, UNetConfig
 from opdm.warp import backward_warp, mean_offset_px
+from opdm.weights import WEIGHTS_FILE
 
 
 class LevelEstimator(nn.Module):
@@ -107,7 +108,7 @@ LAST_WEIGHT = "levels.0.project.weight"
 
 def read_estimator(source: Path) -> dict[str, Tensor]:
     """The estimator's weights, from wherever `OffsetAdapter.load_estimator` takes them."""
-    file = source / "model" / "diffusion_pytorch_model.safetensors" if source.is_dir() else source
+    file = source / WEIGHTS_FILE if source.is_dir() else source
     try:
         weights = load_file(file)
     except Exception as error:

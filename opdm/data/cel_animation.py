@@ -181,13 +181,6 @@ class CelShot:
         return i
 
 
-def make_shot(
-    seed: int, *, height: int = 256, width: int = 256, frames: int = 10, style: CelStyle | None = None
-) -> CelShot:
-    """A shot of the usual size and length."""
-    return CelShot(seed, height=height, width=width, frames=frames, style=style)
-
-
 def _make_noise(random: np.random.Generator) -> Array:
     """(256, 256) float32 of mean 0 that tiles, as a painted surface looks up close."""
     spots = np.pad(random.normal(size=(256, 256)).astype(np.float32), 32, mode="wrap")
