@@ -1,9 +1,13 @@
 """The model sizes and their training."""
 
+from dataclasses import replace
+
 from opdm.config import (
     CelDataConfig,
     ChoiceHeadConfig,
+    DeformableAdapterConfig,
     FlowAdapterConfig,
+    FrameHeadConfig,
     JointObjectiveConfig,
     ModelConfig,
     OffsetAdapterConfig,
@@ -11,6 +15,7 @@ from opdm.config import (
     ReferenceConfig,
     ReverseConfig,
     Run,
+    ScheduleConfig,
     UNetConfig,
 )
 
@@ -31,6 +36,18 @@ OPDM_SMALL = ModelConfig(
     head=ChoiceHeadConfig(),
     working_size=256,
 )
+
+DCM = replace(OPDM, adapter=DeformableAdapterConfig(), head=FrameHeadConfig(), sampling_steps=1)
+
+DCM_SMALL = replace(
+    OPDM_SMALL,
+    adapter=DeformableAdapterConfig(kernel_size=3, widths=(32, 64, 96, 128), blocks_per_level=2),
+    head=FrameHeadConfig(),
+    sampling_steps=1,
+)
+
+SMALL_DATA = CelDataConfig(shot_sizes=(192, 256), crop_size=160)
+SMALL_OPTIMIZER = OptimizerConfig(lr=4e-4, warmup_steps=200, decay="cosine", ema_decay=0.999)
 
 OPDM_TINY = ModelConfig(
     unet=UNetConfig(
@@ -53,11 +70,40 @@ OPDM_RUNS = {
         objective=JointObjectiveConfig(
             perceptual_weight=0, last_timestep_share=0.5, reverse=ReverseConfig(gradient="one-step")
         ),
-        data=CelDataConfig(shot_sizes=(176, 256), crop_size=160),
-        optimizer=OptimizerConfig(lr=4e-4, warmup_steps=200, decay="cosine", ema_decay=0.999),
-        steps=1500,
+        data=SMALL_DATA,
+        optimizer=SMALL_OPTIMIZER,
+        steps=1800,
         batch_size=8,
         precision="bf16",
+        workers=1,
+        checkpoint_every=100,
+        validate_every=500,
+        validation_shots=24,
+    ),
+    "dcm": Run(
+        description="The single-pass rival of Table 4: keyframes aligned by deformable convolution, then a U-Net.",
+        model=DCM,
+        schedule=ScheduleConfig(zero_terminal_snr=True),
+        objective=JointObjectiveConfig(
+            noise_weight=0, last_timestep_share=1.0, reverse=ReverseConfig(gradient="one-step")
+        ),
+    ),
+    "dcm-small": Run(
+        description="The same at the size and with the training of opdm-small.",
+        model=DCM_SMALL,
+        schedule=ScheduleConfig(zero_terminal_snr=True),
+        objective=JointObjectiveConfig(
+            noise_weight=0,
+            perceptual_weight=0,
+            last_timestep_share=1.0,
+            reverse=ReverseConfig(gradient="one-step"),
+        ),
+        data=SMALL_DATA,
+        optimizer=SMALL_OPTIMIZER,
+        steps=1800,
+        batch_size=8,
+        precision="bf16",
+        workers=1,
         checkpoint_every=100,
         validate_every=500,
     ),

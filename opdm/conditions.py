@@ -1,20 +1,25 @@
-"""What the denoiser is given beside the noisy frame: the drawing, its keyframes, and the motion between them.
+"""What the denoiser is given beside the noisy frame: the drawing, its keyframes, and what their motion proposes.
 
 Made once per drawing, on the CPU, by the data loader in training and by the pipeline in painting.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
-from opdm.flow import ENCODINGS, estimate_flow_both_ways_px
-from opdm.warp import forward_backward_error_px
+from opdm.layers import Layers
+from opdm.motion import Motion
+from opdm.proposals import each_proposal, move_lines
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """A batch of drawings with their K keyframes, earlier before later; F flows to each keyframe."""
+    """B drawings with their K keyframes, earlier before later; of one drawing, without the B.
+
+    Models that make nothing of motion have None in its place.
+    """
 
     lines: Tensor
     """(B, 1, H, W) in [0, 1], 1 = paper."""
@@ -22,47 +27,55 @@ class Conditions:
     """(B, K, 3, H, W) in [0, 1]."""
     keyframe_lines: Tensor
     """(B, K, 1, H, W) in [0, 1]."""
-    flow_px: Tensor
-    """(B, K, F, 2, H, W), from drawing to keyframe."""
-    flow_error_px: Tensor
-    """(B, K, F, 1, H, W), forward-backward error."""
+    flow_px: Tensor | None = None
+    """(B, K, FLOWS, 2, H, W), from drawing to keyframe."""
+    flow_error_px: Tensor | None = None
+    """(B, K, FLOWS, 1, H, W), forward-backward error."""
+    moved_lines: Tensor | None = None
+    """(B, K, FLOWS, 1, H, W) in [0, 1]: the keyframes' lines, moved by each flow."""
+    proposals: Tensor | None = None
+    """(B, P, 3, H, W) in [0, 1]: frames that may already be right in places."""
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Conditions":
+        """The same with every tensor changed."""
+        every = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return Conditions(**{name: change(tensor) for name, tensor in every.items() if tensor is not None})
 
     def to(self, device: torch.device | str) -> "Conditions":
         """The same conditions on another device."""
-        return Conditions(**{entry.name: getattr(self, entry.name).to(device) for entry in fields(self)})
+        return self.map(lambda tensor: tensor.to(device))
 
     def inside_model(self) -> "Conditions":
         """The same with frames and lines in [-1, 1], as the networks take them."""
-        return replace(
-            self,
-            lines=self.lines * 2 - 1,
-            keyframes=self.keyframes * 2 - 1,
-            keyframe_lines=self.keyframe_lines * 2 - 1,
-        )
+        signed = replace(self, flow_px=None, flow_error_px=None).map(lambda frame: frame * 2 - 1)
+        return replace(signed, flow_px=self.flow_px, flow_error_px=self.flow_error_px)
+
+    @staticmethod
+    def stack(singles: Sequence["Conditions"]) -> "Conditions":
+        """A batch of single drawings, which all know their motion or all do not."""
+        columns = {entry.name: [getattr(single, entry.name) for single in singles] for entry in fields(Conditions)}
+        present = {name: values for name, values in columns.items() if values[0] is not None}
+        return Conditions(**{name: torch.stack(values) for name, values in present.items()})
 
 
-def build_conditions(lines: Tensor, keyframes: Tensor, keyframe_lines: Tensor) -> Conditions:
-    """Estimate the motion between each drawing and its keyframes.
-
-    lines (B, 1, H, W), keyframes (B, K, 3, H, W), keyframe_lines (B, K, 1, H, W), all in [0, 1].
-    """
-    motions = [estimate_motion(drawing, drawings) for drawing, drawings in zip(lines, keyframe_lines, strict=True)]
+def build_conditions(lines: Tensor, keyframes: Sequence[Layers]) -> Conditions:
+    """The conditions of one drawing (1, H, W) for a model that makes nothing of motion."""
     return Conditions(
         lines=lines,
-        keyframes=keyframes,
-        keyframe_lines=keyframe_lines,
-        flow_px=torch.stack([flow for flow, _ in motions]),
-        flow_error_px=torch.stack([error for _, error in motions]),
+        keyframes=torch.stack([keyframe.color for keyframe in keyframes]),
+        keyframe_lines=torch.stack([keyframe.lines for keyframe in keyframes]),
     )
 
 
-def estimate_motion(lines: Tensor, keyframe_lines: Tensor) -> tuple[Tensor, Tensor]:
-    """Flow (K, F, 2, H, W) and its forward-backward error (K, F, 1, H, W), in pixels, of one drawing.
-
-    lines (1, H, W), keyframe_lines (K, 1, H, W), both in [0, 1].
-    """
-    both_ways = [estimate_flow_both_ways_px(lines, drawing) for drawing in keyframe_lines]
-    flow = torch.stack([there for there, _ in both_ways])  # (K, F, 2, H, W)
-    back = torch.stack([back for _, back in both_ways])  # (K, F, 2, H, W)
-    error = forward_backward_error_px(flow.flatten(0, 1), back.flatten(0, 1))  # (K F, 1, H, W)
-    return flow, error.unflatten(0, (-1, ENCODINGS))
+def build_moved_conditions(
+    lines: Tensor, keyframes: Sequence[Layers], motion: Motion, regions: Tensor, region_colors: Tensor
+) -> Conditions:
+    """The conditions of one drawing with everything that its motion proposes; arguments as `each_proposal` has them."""
+    still = build_conditions(lines, keyframes)
+    return replace(
+        still,
+        flow_px=motion.flow_px,
+        flow_error_px=motion.error_px,
+        moved_lines=move_lines(keyframes, motion),
+        proposals=torch.stack(list(each_proposal(lines, keyframes, motion, regions, region_colors))),
+    )

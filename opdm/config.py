@@ -77,6 +77,19 @@ class OffsetAdapterConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeformableAdapterConfig:
+    """Keyframes aligned by deformable convolution, painted in a single pass (DCM of Table 4)."""
+
+    kind: Literal["deformable"] = "deformable"
+    kernel_size: Literal[1, 3, 5] = 5
+    """N: each pixel is gathered from N x N places of the keyframe."""
+    widths: tuple[int, ...] = (64, 128, 192, 256)
+    """Channels of each level's estimator."""
+    blocks_per_level: int = 5
+    """Bottleneck residual blocks of each estimator."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FlowAdapterConfig:
     """Optical flow between the drawings in the place of offsets (FlowDM of Table 4), and, beyond the paper, the
     keyframes warped by it."""
@@ -89,7 +102,7 @@ class FlowAdapterConfig:
     """Residual blocks of each level of the encoder."""
 
 
-AdapterConfig = IdentityAdapterConfig | OffsetAdapterConfig | FlowAdapterConfig
+AdapterConfig = IdentityAdapterConfig | OffsetAdapterConfig | DeformableAdapterConfig | FlowAdapterConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +121,7 @@ class FrameHeadConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceHeadConfig:
-    """The clean frame is a per-pixel choice among the adapter's proposals, plus a residual."""
+    """The clean frame is a per-pixel choice among what motion proposes, plus a residual."""
 
     kind: Literal["choice"] = "choice"
 
@@ -131,8 +144,15 @@ class ModelConfig:
     working_size: int = 224
     """Shorter side, in pixels, at which the model paints unless it is told otherwise."""
 
+    @property
+    def uses_motion(self) -> bool:
+        """Whether optical flow, and the frames that it proposes, are made for the model."""
+        return isinstance(self.adapter, FlowAdapterConfig) or isinstance(self.head, ChoiceHeadConfig)
+
     def __post_init__(self) -> None:
-        if isinstance(self.adapter, OffsetAdapterConfig) and len(self.adapter.widths) != len(self.unet.widths):
+        if isinstance(self.adapter, OffsetAdapterConfig | DeformableAdapterConfig) and len(self.adapter.widths) != len(
+            self.unet.widths
+        ):
             raise ValueError(
                 f"adapter.widths: {len(self.adapter.widths)} levels, unet.widths has "
                 f"{len(self.unet.widths)}; give as many"
@@ -207,14 +227,26 @@ class CelDataConfig:
     """Smallest and largest height and width, in pixels, at which shots are drawn."""
     crop_size: int = 224
     """Side of the random crop that the model sees."""
-    longest_gap: int = 9
-    """Frames between the two keyframes, at most; 9 leaves eight drawings between them."""
-    targets_per_shot: int = 4
-    """Drawings taken from each pair of keyframes, in sequence."""
+    longest_gap: int = 16
+    """Frames between the two keyframes, at most; 16 leaves fifteen drawings between them."""
+    most_drawings: int = 6
+    """Of those, how many are drawn at most."""
+    targets_per_shot: int = 2
+    """Drawings painted from each pair of keyframes."""
+    crops_per_target: int = 2
+    """Crops of each of them."""
     extracted_lines_share: float = 0.25
-    """Share of samples whose drawing and keyframe lines are extracted from the color frames instead of drawn."""
+    """Share of shots whose lines are extracted from the color frames instead of drawn."""
     mixed_lines_share: float = 0.25
-    """Share of samples whose keyframes have lines of another kind than the drawing."""
+    """Share of shots whose keyframes come without a drawing: their lines are extracted in the drawings' style."""
+    blended_lines_share: float = 0.1
+    """Share of shots whose lines are those of two sources, drawn or extracted: one here, the other there."""
+    augmented_lines_share: float = 1.0
+    """Share of shots whose drawings are changed by `augment_lines`, which leaves 3 in 10 as they are."""
+    untracked_share: float = 0.25
+    """Share of shots in which motion is not handed on from drawing to drawing, as when a drawing comes alone."""
+    compressed_share: float = 0.2
+    """Share of shots whose frames went through JPEG compression."""
     single_keyframe_share: float = 0.1
     """Share of samples in which both keyframes are the same one, as when only one is given."""
 

@@ -4,13 +4,15 @@ Lines are too sparse for flow as they are, so each drawing is encoded twice: blu
 basins, and a decaying distance to ink, which gives every pixel of an empty region a gradient.
 """
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 ENCODINGS = 2
-"""Flows per pair of drawings: one on each encoding."""
+"""Images per drawing: blurred ink, and distance to ink."""
 
 
 def estimate_flow_px(lines: Tensor, keyframe_lines: Tensor) -> Tensor:
@@ -18,21 +20,30 @@ def estimate_flow_px(lines: Tensor, keyframe_lines: Tensor) -> Tensor:
 
     lines, keyframe_lines: (1, H, W) in [0, 1], 1 = paper. Returns (ENCODINGS, 2, H, W) in pixels, (dx, dy).
     """
-    flows = [
-        _dense_inverse_search(target, keyframe)
-        for target, keyframe in zip(encode_lines(lines), encode_lines(keyframe_lines), strict=True)
-    ]
-    return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).contiguous()
+    pairs = zip(encode_lines(lines), encode_lines(keyframe_lines), strict=True)
+    return flow_tensor([dense_inverse_search(target, keyframe) for target, keyframe in pairs])
 
 
-def estimate_flow_both_ways_px(lines: Tensor, keyframe_lines: Tensor) -> tuple[Tensor, Tensor]:
-    """The flow from the drawing to the keyframe and the one back, each (ENCODINGS, 2, H, W) in pixels."""
-    target, keyframe = encode_lines(lines), encode_lines(keyframe_lines)
-    pairs = list(zip(target, keyframe, strict=True))
-    there = [_dense_inverse_search(a, b) for a, b in pairs]
-    back = [_dense_inverse_search(b, a) for a, b in pairs]
-    both = torch.from_numpy(np.stack(there + back)).permute(0, 3, 1, 2).contiguous()
-    return both[:ENCODINGS], both[ENCODINGS:]
+def track_px(drawings: Iterable[Tensor]) -> list[Tensor]:
+    """The flow of every drawing of a sequence to its first one, handed on from drawing to drawing.
+
+    Between neighbors motion is small and flow is sure; composed along the sequence and then corrected against the
+    first drawing itself, it follows motion that is too large to be found at once. drawings: (1, H, W) in [0, 1] each.
+    Returns one (2, H, W) per drawing, in pixels; the first is zero.
+    """
+    flows: list[np.ndarray] = []
+    encoded: list[np.ndarray] = []
+    for lines in drawings:
+        image = encode_lines(lines)[1]
+        if not flows:
+            flows.append(np.zeros((*image.shape, 2), np.float32))
+            encoded = [image, image]
+            continue
+        first, previous = encoded
+        start = compose_flow(dense_inverse_search(image, previous), flows[-1])
+        flows.append(dense_inverse_search(image, first, start))
+        encoded[1] = image
+    return list(flow_tensor(flows))
 
 
 def encode_lines(lines: Tensor) -> list[np.ndarray]:
@@ -45,7 +56,22 @@ def encode_lines(lines: Tensor) -> list[np.ndarray]:
     return [cv2.convertScaleAbs(blurred, alpha=2), (255 * np.exp(-distance_px / falloff_px)).astype(np.uint8)]
 
 
-def _dense_inverse_search(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+def dense_inverse_search(source: np.ndarray, target: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
+    """Flow (H, W, 2) in pixels between two (H, W) uint8 images, from zero or from a `start` of the same shape."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    start = np.zeros((*source.shape, 2), np.float32)
+    # The search writes into the array that it is given.
+    start = np.zeros((*source.shape, 2), np.float32) if start is None else start.copy()
     return np.asarray(search.calc(source, target, start))
+
+
+def compose_flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The flow along `first` and then along `second`, all (H, W, 2) in pixels."""
+    height, width = first.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    there = x + first[..., 0], y + first[..., 1]
+    return first + cv2.remap(second, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def flow_tensor(flows: list[np.ndarray]) -> Tensor:
+    """N flows of (H, W, 2) as (N, 2, H, W)."""
+    return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).contiguous()

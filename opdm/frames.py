@@ -224,9 +224,10 @@ def resize(frame: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(resized).clamp_(0, 1).reshape(*frame.shape[:-2], height, width)
 
 
-def pad_to_multiple(frame: Tensor, multiple: int, value: float | None = None) -> Tensor:
-    """Extend (C, H, W) to the right and below until both sides are multiples, by `value` or by repeating the edge."""
-    padding = (0, -frame.shape[-1] % multiple, 0, -frame.shape[-2] % multiple)
-    if not any(padding):
+def pad_to_multiple(frame: Tensor, multiple: int) -> Tensor:
+    """Extend (..., H, W) to the right and below, repeating the edge, until both sides are multiples."""
+    right, below = -frame.shape[-1] % multiple, -frame.shape[-2] % multiple
+    if not right and not below:
         return frame
-    return F.pad(frame, padding, mode="replicate") if value is None else F.pad(frame, padding, value=value)
+    planes = F.pad(frame.reshape(-1, *frame.shape[-2:]), (0, right, 0, below), mode="replicate")
+    return planes.reshape(*frame.shape[:-2], *planes.shape[-2:])

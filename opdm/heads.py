@@ -1,13 +1,18 @@
 """How the U-Net's output becomes a prediction: of the noise, of the frame, or of a choice among proposals.
 
-Computed in float32 whatever the U-Net runs in: bfloat16 cannot tell neighbouring 8-bit colors apart.
+Computed in float32 whatever the U-Net runs in: bfloat16 cannot tell neighboring 8-bit colors apart.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar, Literal
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from opdm.compositing import compose
 from opdm.config import ChoiceHeadConfig, FrameHeadConfig, HeadConfig, NoiseHeadConfig
+from opdm.proposals import count_proposals
 
 PredictionType = Literal["epsilon", "sample"]
 
@@ -17,13 +22,21 @@ class NoiseHead:
 
     prediction_type: ClassVar[PredictionType] = "epsilon"
 
-    def channels(self, proposals: int) -> int:
+    def channels(self, references: int) -> int:
         """Output channels of the U-Net."""
         return 3
 
-    def __call__(self, output: Tensor, proposals: Tensor) -> Tensor:
+    def __call__(self, output: Tensor, proposals: Tensor | None) -> Tensor:
         """output (B, 3, H, W): the noise, (B, 3, H, W) float32."""
         return output.float()
+
+    def enlarge(self, frame: Tensor, output: Tensor, lines: Tensor, proposals: Iterable[Tensor]) -> Tensor:
+        """The finished frame (3, H, W) at the drawing's size, from the one that was painted, all in [0, 1].
+
+        frame (3, h, w); output of the last step (C, h, w); lines (1, H, W); proposals (3, H, W) each. Here the frame
+        is enlarged and the drawing's lines are laid over it.
+        """
+        return compose(frame, lines).frame
 
 
 class FrameHead(NoiseHead):
@@ -37,15 +50,25 @@ class ChoiceHead:
 
     prediction_type: ClassVar[PredictionType] = "sample"
 
-    def channels(self, proposals: int) -> int:
+    def channels(self, references: int) -> int:
         """Output channels of the U-Net: a logit per proposal and an RGB residual."""
-        return proposals + 3
+        return count_proposals(references) + 3
 
-    def __call__(self, output: Tensor, proposals: Tensor) -> Tensor:
+    def __call__(self, output: Tensor, proposals: Tensor | None) -> Tensor:
         """output (B, P + 3, H, W), proposals (B, P, 3, H, W) in [-1, 1]: the clean frame, (B, 3, H, W) float32."""
-        count = proposals.shape[1]
-        weights = output[:, :count].float().softmax(dim=1)  # (B, P, H, W)
-        return (weights[:, :, None] * proposals).sum(dim=1) + output[:, count:].float()  # (B, 3, H, W)
+        assert proposals is not None
+        weights = output[:, :-3].float().softmax(dim=1)  # (B, P, H, W)
+        return (weights[:, :, None] * proposals).sum(dim=1) + output[:, -3:].float()  # (B, 3, H, W)
+
+    def enlarge(self, frame: Tensor, output: Tensor, lines: Tensor, proposals: Iterable[Tensor]) -> Tensor:
+        """As the other heads'; the choice is enlarged, and what it chooses from has the drawing's size already."""
+        size = lines.shape[-2:]
+        full = F.interpolate(output[None].float(), size, mode="bilinear")[0]  # (P + 3, H, W)
+        weights = full[:-3].softmax(dim=0)
+        chosen = torch.zeros(3, *size)
+        for weight, proposal in zip(weights, proposals, strict=True):
+            chosen.addcmul_(weight, proposal)
+        return (chosen + full[-3:] / 2).clamp_(0, 1)
 
 
 Head = NoiseHead | FrameHead | ChoiceHead

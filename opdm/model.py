@@ -3,6 +3,7 @@
 `encode` runs once per drawing, `denoise` once per step.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,13 +11,23 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from opdm.adapters import ADAPTERS, Guidance
+from opdm.adapters import ADAPTERS
 from opdm.blocks import channels_last
 from opdm.conditions import Conditions
 from opdm.config import ModelConfig, from_dict, to_dict
 from opdm.heads import HEADS
 from opdm.reference_encoder import PyramidEncoder
 from opdm.unet import UNet
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What guides all denoising steps of a drawing."""
+
+    features: list[Tensor]
+    """One per level, (B, C_l, H / 2^l, W / 2^l), added inside the encoder's residual blocks."""
+    proposals: Tensor | None
+    """(B, P, 3, H, W) float32 in [-1, 1]: frames that may already be right in places."""
 
 
 class OPDMModel(ModelMixin, ConfigMixin):
@@ -29,7 +40,7 @@ class OPDMModel(ModelMixin, ConfigMixin):
         """architecture: `to_dict` of a `ModelConfig`, so that config.json says everything."""
         super().__init__()
         config = from_dict(ModelConfig, dict(architecture))
-        self.references = config.references
+        self.references, self.uses_motion = config.references, config.uses_motion
         self.sampling_steps, self.working_size = config.sampling_steps, config.working_size
         self.size_multiple = 2 ** (len(config.unet.widths) - 1)
         self.reference_encoder = PyramidEncoder(
@@ -40,7 +51,7 @@ class OPDMModel(ModelMixin, ConfigMixin):
         )
         self.adapter = ADAPTERS[type(config.adapter)](config.adapter, references=config.references, unet=config.unet)
         self.head = HEADS[type(config.head)]()
-        self.unet = UNet(config.unet, out_channels=self.head.channels(self.adapter.proposals))
+        self.unet = UNet(config.unet, out_channels=self.head.channels(config.references))
 
     def to(self, *arguments: Any, **options: Any) -> "OPDMModel":
         """As any module's; diffusers' own warns of modules to be kept in float32 even where there are none."""
@@ -62,21 +73,22 @@ class OPDMModel(ModelMixin, ConfigMixin):
         """
         inside = conditions.inside_model()
         features = self.reference_encoder(inside.keyframes.flatten(1, 2))  # from (B, 3 K, H, W)
-        guidance = self.adapter(inside)
-        if guidance.features:
-            features = [reference + offset for reference, offset in zip(features, guidance.features, strict=True)]
-        return Guidance(features, guidance.proposals)
+        if offsets := self.adapter(inside):
+            features = [reference + offset for reference, offset in zip(features, offsets, strict=True)]
+        return Guidance(features, inside.proposals)
 
     def denoise(self, noisy_frame: Tensor, timestep: Tensor, lines: Tensor, guidance: Guidance) -> Tensor:
-        """One evaluation of the U-Net.
+        """The head's prediction, noise or clean frame in [-1, 1], (B, 3, H, W) float32; arguments as `evaluate` has."""
+        return self.head(self.evaluate(noisy_frame, timestep, lines, guidance), guidance.proposals)
+
+    def evaluate(self, noisy_frame: Tensor, timestep: Tensor, lines: Tensor, guidance: Guidance) -> Tensor:
+        """One evaluation of the U-Net: what the head takes, (B, C, H, W).
 
         noisy_frame (B, 3, H, W) float32, in the units of [-1, 1] frames; timestep (B,); lines (B, 1, H, W) in [0, 1].
-        Returns the head's prediction, noise or clean frame in [-1, 1], (B, 3, H, W) float32.
         """
         dtype = self.dtype
         drawing = channels_last((lines * 2 - 1).to(dtype))
-        output = self.unet(channels_last(noisy_frame.to(dtype)), drawing, timestep, guidance.features)
-        return self.head(output, guidance.proposals)
+        return self.unet(channels_last(noisy_frame.to(dtype)), drawing, timestep, guidance.features)
 
     def forward(self, noisy_frame: Tensor, timestep: Tensor, conditions: Conditions) -> Tensor:
         """`encode` and `denoise` in one; for a single step only."""

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from opdm.adapters import Guidance, OffsetAdapter
+from opdm.adapters import OffsetAdapter
+from opdm.adapters.offset import mean_kernel
 from opdm.config import (
     AlignmentObjectiveConfig,
     FlowObjectiveConfig,
@@ -21,7 +22,7 @@ from opdm.config import (
 )
 from opdm.data.training import Batch
 from opdm.losses import PerceptualLoss, content_loss, end_point_error, noise_loss
-from opdm.model import OPDMModel
+from opdm.model import Guidance, OPDMModel
 from opdm.sampler import denoise_step, make_scheduler, reverse_process, sampling_grid
 from opdm.warp import mean_offset_px
 
@@ -153,9 +154,7 @@ class AlignmentObjective(Objective):
         super().__init__(model, config, schedule)
         self.adapter = offset_adapter(model)
         kernel = round((self.adapter.estimator.channels / 2) ** 0.5)
-        # One kernel per level, starting as the mean over its positions: a blur that offsets can sharpen.
-        start = torch.eye(3).view(3, 3, 1, 1).repeat(1, 1, kernel, kernel) / kernel**2
-        self.kernels = nn.ParameterList(nn.Parameter(start.clone()) for _ in self.adapter.projections)
+        self.kernels = nn.ParameterList(nn.Parameter(mean_kernel(kernel)) for _ in self.adapter.projections)
         self.weights = {"alignment": 1.0}
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

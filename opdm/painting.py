@@ -2,19 +2,23 @@
 
 import hashlib
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from opdm.compositing import Composite, compose
 from opdm.errors import InputError
-from opdm.frames import FrameError, frame_size, pad_to_multiple, read_frame, read_lines, resize
-from opdm.lines import extract_lines
+from opdm.flow import track_px
+from opdm.frames import FrameError, frame_size, read_frame, read_lines, resize
+from opdm.layers import Layers
+from opdm.line_style import choose_extractor
+from opdm.lines import Extractor, XDoG
 from opdm.shot import Drawing, Keyframe, Shot, normal_stem
+from opdm.staging import Size, Stage, working_size
 
 SMALLEST_SIZE, LARGEST_SIZE = 32, 4096
 """Limits of the working resolution's shorter side, in pixels."""
@@ -23,8 +27,15 @@ SMALLEST_SIDE = 8
 KEPT_KEYFRAMES = 4
 """Keyframes in memory at once: a batch looks at two, and the next one mostly at the same."""
 
-Size = tuple[int, int]
-"""Height and width, in pixels."""
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+TRACKING_SIDE = 160
+"""Shorter side, in pixels, at which motion is handed on from drawing to drawing."""
+STYLE_PAIRS = 2
+"""Keyframes that are compared with the drawing next to them to find the style of the drawings' lines."""
+LONGEST_TRACK = 32
+"""Drawings along which it is handed on; further away it has drifted, and memory stays flat."""
 
 
 class Pipeline(Protocol):
@@ -39,19 +50,18 @@ class Pipeline(Protocol):
         """What height and width must be multiples of."""
 
     @property
+    def uses_motion(self) -> bool:
+        """Whether the motion between drawings is of use to the model."""
+
+    @property
     def default_size(self) -> int:
         """The shorter side, in pixels, that the model works at."""
 
-    def __call__(
-        self,
-        lines: Tensor,
-        keyframes: Tensor,
-        keyframe_lines: Tensor | None,
-        *,
-        seeds: list[int],
-        num_inference_steps: int | None,
-    ) -> Any:
-        """An object whose `frames` are the painted (B, 3, H, W), in [0, 1]."""
+    def set_up(self, lines: Tensor, keyframes: list[Layers], *, size: int | None, tracks_px: Tensor | None) -> Stage:
+        """A drawing (1, H, W) and its keyframes, ready to be painted."""
+
+    def paint(self, stages: Sequence[Stage], *, seeds: list[int], steps: int | None) -> Iterator[Tensor]:
+        """The finished frames, (3, H, W) in [0, 1], of drawings of one working size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +81,10 @@ class Painted:
     """A drawing and its finished frame."""
 
     drawing: Drawing
-    composite: Composite
+    frame: Tensor
+    """(3, H, W) in [0, 1]."""
+    lines: Tensor
+    """(1, H, W) in [0, 1], as drawn."""
     was_inverted: bool
     """The drawing had light lines on a dark ground."""
 
@@ -90,9 +103,8 @@ class _Prepared:
     """A drawing that was read, waiting for its batch."""
 
     drawing: Drawing
-    lines: Tensor  # (1, H, W) of the file
+    stage: Stage
     was_inverted: bool
-    size: Size  # working size, before padding
 
 
 def check_shot(shot: Shot) -> list[Failed]:
@@ -164,55 +176,43 @@ def paint(
     Holds one batch at a time, however long the shot is. Raises InputError for settings that the model cannot take.
     """
     check_settings(settings, pipeline)
-    keyframes = KeyframeReader(pipeline.size_multiple)
-    size = usual_size(shot.drawings)
+    reader = ShotReader(shot, usual_size(shot.drawings))
     batch: list[_Prepared] = []
     for drawing in drawings:
         try:
-            prepared = prepare(drawing, size, settings.size or pipeline.default_size)
+            prepared = prepare(drawing, reader, pipeline, settings)
         except FrameError as error:
             yield Failed(drawing.path, str(error))
             continue
-        if batch and (len(batch) == settings.batch_size or batch[0].size != prepared.size):
-            yield from paint_batch(batch, keyframes, pipeline, settings)
+        if batch and (len(batch) == settings.batch_size or batch[0].stage.size != prepared.stage.size):
+            yield from paint_batch(batch, pipeline, settings)
             batch = []
         batch.append(prepared)
     if batch:
-        yield from paint_batch(batch, keyframes, pipeline, settings)
+        yield from paint_batch(batch, pipeline, settings)
 
 
-def prepare(drawing: Drawing, usual: Size, shorter_side: int) -> _Prepared:
-    """Read a drawing and choose its working size. Raises FrameError."""
+def prepare(drawing: Drawing, reader: "ShotReader", pipeline: Pipeline, settings: Settings) -> _Prepared:
+    """Read a drawing and set it up. Raises FrameError."""
     art = read_lines(drawing.path)
-    check_aspect(drawing.path, art.lines, usual)
+    check_aspect(drawing.path, art.lines, reader.size)
     height, width = art.lines.shape[-2:]
     if min(height, width) < SMALLEST_SIDE:
         raise FrameError(f"{drawing.path}: {width} x {height} pixels; drawings have at least {SMALLEST_SIDE} a side")
-    scale = min(1, shorter_side / min(height, width))
-    return _Prepared(drawing, art.lines, art.was_inverted, (round(height * scale), round(width * scale)))
+    references = drawing.references(pipeline.references)
+    keyframes = [reader.keyframe(keyframe, (height, width)) for keyframe in references]
+    tracks_px = reader.tracks_px(drawing, references) if pipeline.uses_motion else None
+    stage = pipeline.set_up(art.lines, keyframes, size=settings.size, tracks_px=tracks_px)
+    return _Prepared(drawing, stage, art.was_inverted)
 
 
-def paint_batch(
-    batch: list[_Prepared], keyframes: "KeyframeReader", pipeline: Pipeline, settings: Settings
-) -> Iterator[Painted | Failed]:
+def paint_batch(batch: list[_Prepared], pipeline: Pipeline, settings: Settings) -> Iterator[Painted | Failed]:
     """Paint drawings of one working size."""
-    height, width = batch[0].size
-    shrunk = [resize(prepared.lines, prepared.size) for prepared in batch]
-    lines = torch.stack([pad_to_multiple(drawing, pipeline.size_multiple, value=1) for drawing in shrunk])
-    given = [
-        [keyframes.read(keyframe, prepared.size) for keyframe in prepared.drawing.references(pipeline.references)]
-        for prepared in batch
-    ]
-    paints = pipeline(
-        lines,  # (B, 1, h, w)
-        torch.stack([torch.stack([color for color, _ in references]) for references in given]),  # (B, K, 3, h, w)
-        torch.stack([torch.stack([drawn for _, drawn in references]) for references in given]),  # (B, K, 1, h, w)
-        seeds=[drawing_seed(settings.seed, prepared.drawing.path) for prepared in batch],
-        num_inference_steps=settings.steps,
-    ).frames[..., :height, :width]  # (B, 3, h, w)
-    for prepared, painting in zip(batch, paints, strict=True):
-        if painting.isfinite().all():
-            yield Painted(prepared.drawing, compose(painting, prepared.lines), prepared.was_inverted)
+    seeds = [drawing_seed(settings.seed, prepared.drawing.path) for prepared in batch]
+    frames = pipeline.paint([prepared.stage for prepared in batch], seeds=seeds, steps=settings.steps)
+    for prepared, frame in zip(batch, frames, strict=True):
+        if frame.isfinite().all():
+            yield Painted(prepared.drawing, frame, prepared.stage.lines, prepared.was_inverted)
         else:
             path = prepared.drawing.path
             yield Failed(path, f"{path}: the model's numbers overflowed; paint with --dtype float32")
@@ -224,28 +224,77 @@ def drawing_seed(seed: int, path: Path) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-class KeyframeReader:
-    """Keyframes and their lines at the working size, padded; the last few are kept."""
+class ShotReader:
+    """The keyframes of a shot, and the motion that its drawings hand on; the last few of both are kept."""
 
-    def __init__(self, size_multiple: int):
-        self.size_multiple = size_multiple
-        self._kept: OrderedDict[tuple[Path, Size], tuple[Tensor, Tensor]] = OrderedDict()
+    def __init__(self, shot: Shot, size: Size):
+        self.shot, self.size = shot, size
+        self._keyframes: OrderedDict[tuple[Path, Size], Layers] = OrderedDict()
+        self._tracks: OrderedDict[tuple[Path, bool], dict[Path, Tensor]] = OrderedDict()
+        self._small: OrderedDict[Path, Tensor] = OrderedDict()
 
-    def read(self, keyframe: Keyframe, size: Size) -> tuple[Tensor, Tensor]:
-        """Color (3, h, w) and lines (1, h, w), the keyframe's own or extracted ones. Raises FrameError."""
+    def keyframe(self, keyframe: Keyframe, size: Size) -> Layers:
+        """A keyframe with its own lines or extracted ones, at the size of a drawing. Raises FrameError."""
         key = keyframe.path, size
-        if key not in self._kept:
-            self._kept[key] = self._prepare(keyframe, size)
-        self._kept.move_to_end(key)
-        if len(self._kept) > KEPT_KEYFRAMES:
-            self._kept.popitem(last=False)
-        return self._kept[key]
+        return keep(self._keyframes, key, KEPT_KEYFRAMES, lambda: self._read_keyframe(keyframe, size))
 
-    def _prepare(self, keyframe: Keyframe, size: Size) -> tuple[Tensor, Tensor]:
+    def _read_keyframe(self, keyframe: Keyframe, size: Size) -> Layers:
         color = resize(read_frame(keyframe.path), size)
         try:
             own = read_own_lines(keyframe, size)
         except FrameError:  # reported by check_shot
             own = None
-        lines = extract_lines(color[None])[0] if own is None else resize(own, size)
-        return pad_to_multiple(color, self.size_multiple), pad_to_multiple(lines, self.size_multiple, value=1)
+        return Layers(color, self._extractor(color[None])[0] if own is None else resize(own, size))
+
+    @cached_property
+    def _extractor(self) -> Extractor:
+        """What gives keyframes without a drawing lines that look like those of the drawings."""
+        frames, drawings = [], []
+        for keyframe in [keyframe for keyframe in self.shot.keyframes if keyframe.lines is None][:STYLE_PAIRS]:
+            for drawing in sorted(self.shot.drawings, key=lambda d: abs(d.place - keyframe.place))[:STYLE_PAIRS]:
+                try:
+                    lines = read_small(drawing, self.size)
+                except FrameError:  # reported when its turn to be painted comes
+                    continue
+                frames.append(resize(read_frame(keyframe.path), self.size))
+                drawings.append(lines)
+                break
+        return choose_extractor(frames, drawings) if frames else XDoG()
+
+    def tracks_px(self, drawing: Drawing, references: Sequence[Keyframe]) -> Tensor | None:
+        """Where the drawings between lead, (K, 2, h, w) in pixels of its own size; None far from the keyframes."""
+        tracks = [self._follow(keyframe, keyframe.place < drawing.place).get(drawing.path) for keyframe in references]
+        known = [track for track in tracks if track is not None]
+        return torch.stack(known) if len(known) == len(tracks) else None
+
+    def _follow(self, keyframe: Keyframe, after: bool) -> dict[Path, Tensor]:
+        """The tracks of the drawings next to a keyframe, after it or before it, up to the next one."""
+        return keep(self._tracks, (keyframe.path, after), KEPT_KEYFRAMES, lambda: self._track(keyframe, after))
+
+    def _track(self, keyframe: Keyframe, after: bool) -> dict[Path, Tensor]:
+        following = [d for d in self.shot.drawings if (d.earlier if after else d.later) == keyframe]
+        following = sorted(following, key=lambda drawing: abs(drawing.place - keyframe.place))[:LONGEST_TRACK]
+        small = working_size(self.size, TRACKING_SIDE)
+        paths, lines = [], [resize(self.keyframe(keyframe, self.size).lines, small)]
+        for drawing in following:
+            try:
+                lines.append(keep(self._small, drawing.path, 2 * LONGEST_TRACK, partial(read_small, drawing, small)))
+            except FrameError:  # reported when its turn to be painted comes
+                continue
+            paths.append(drawing.path)
+        return dict(zip(paths, track_px(lines)[1:], strict=True))
+
+
+def read_small(drawing: Drawing, size: Size) -> Tensor:
+    """The lines of a drawing at another size, (1, h, w). Raises FrameError."""
+    return resize(read_lines(drawing.path).lines, size)
+
+
+def keep(kept: OrderedDict[Key, Value], key: Key, at_most: int, make: Callable[[], Value]) -> Value:
+    """The value of a key, made when it is not kept; the ones not asked for longest are let go."""
+    if key not in kept:
+        kept[key] = make()
+    kept.move_to_end(key)
+    if len(kept) > at_most:
+        kept.popitem(last=False)
+    return kept[key]

@@ -1,6 +1,7 @@
 """`OPDMPipeline`: drawings and keyframes in, painted frames out."""
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ import torch
 from diffusers import DDIMScheduler, DiffusionPipeline
 from torch import Tensor
 
-from opdm.conditions import build_conditions
+from opdm.conditions import Conditions
 from opdm.config import ScheduleConfig
 from opdm.errors import InputError
-from opdm.lines import extract_lines
+from opdm.layers import Layers
+from opdm.line_style import choose_extractor
 from opdm.model import OPDMModel
-from opdm.sampler import make_scheduler, reverse_process
+from opdm.sampler import denoise_step, make_scheduler, sampling_grid
+from opdm.staging import Stage, set_up
 from opdm.weights import embedded_models, resolve
 
 
@@ -77,8 +80,13 @@ class OPDMPipeline(DiffusionPipeline):
 
     @property
     def size_multiple(self) -> int:
-        """Height and width must be multiples of this many pixels."""
+        """Height and width of what the networks take are multiples of this many pixels."""
         return self.model.size_multiple
+
+    @property
+    def uses_motion(self) -> bool:
+        """Whether the model is given the motion between drawings and keyframes."""
+        return self.model.uses_motion
 
     @property
     def default_size(self) -> int:
@@ -94,23 +102,66 @@ class OPDMPipeline(DiffusionPipeline):
         *,
         seeds: list[int],
         num_inference_steps: int | None = None,
+        size: int | None = None,
     ) -> PaintedFrames:
         """Paint a batch of drawings.
 
         lines (B, 1, H, W), keyframes (B, K, 3, H, W) with the earlier before the later, keyframe_lines
-        (B, K, 1, H, W), all in [0, 1]; keyframes without lines have them extracted. `seeds` has one per drawing, so
-        that a frame does not depend on the batch that it is in. Raises ValueError for shapes that do not fit.
+        (B, K, 1, H, W), all in [0, 1]; keyframes without lines have them extracted in
+        the style of the drawing. `seeds` has one per drawing, so
+        that a frame does not depend on the batch that it is in. `size` is the shorter side, in pixels, at which the
+        model works; frames come back at the drawings' own size. Raises ValueError for shapes that do not fit.
         """
-        check_shapes(lines, keyframes, keyframe_lines, seeds, references=self.references, multiple=self.size_multiple)
+        check_shapes(lines, keyframes, keyframe_lines, seeds, references=self.references)
         if keyframe_lines is None:
-            keyframe_lines = extract_lines(keyframes.flatten(0, 1)).unflatten(0, keyframes.shape[:2])
-        device = self.model.device
-        conditions = build_conditions(lines, keyframes, keyframe_lines).to(device)
-        guidance = self.model.encode(conditions)
-        noise = torch.stack([draw_noise(seed, lines.shape[-2:]) for seed in seeds]).to(device)
-        steps = num_inference_steps or self.model.sampling_steps
-        frames = reverse_process(self.model, self.scheduler, noise, conditions.lines, guidance, steps=steps)
-        return PaintedFrames(((frames + 1) / 2).clamp(0, 1).float().cpu())
+            pairs = zip(keyframes, lines, strict=True)
+            keyframe_lines = torch.stack([choose_extractor(list(k), [d] * len(k))(k) for k, d in pairs])
+        stages = [
+            self.set_up(drawing, [Layers(*pair) for pair in zip(colors, drawn, strict=True)], size=size)
+            for drawing, colors, drawn in zip(lines, keyframes, keyframe_lines, strict=True)
+        ]
+        return PaintedFrames(torch.stack(list(self.paint(stages, seeds=seeds, steps=num_inference_steps))))
+
+    def set_up(
+        self, lines: Tensor, keyframes: list[Layers], *, size: int | None = None, tracks_px: Tensor | None = None
+    ) -> Stage:
+        """Everything about a drawing (1, H, W) and its K keyframes that is made on the CPU before painting.
+
+        tracks_px: see `opdm.motion.estimate_motion`.
+        """
+        return set_up(
+            lines,
+            keyframes,
+            shorter_side=size or self.default_size,
+            multiple=self.size_multiple,
+            uses_motion=self.uses_motion,
+            tracks_px=tracks_px,
+        )
+
+    @torch.no_grad()
+    def paint(self, stages: Sequence[Stage], *, seeds: list[int], steps: int | None = None) -> Iterator[Tensor]:
+        """The finished frames (3, H, W) in [0, 1] of drawings of one working size, one after the other."""
+        frames, outputs = self.denoise(Conditions.stack([s.conditions for s in stages]), seeds=seeds, steps=steps)
+        for stage, frame, output in zip(stages, frames.cpu(), outputs.cpu(), strict=True):
+            height, width = stage.size
+            small = frame[:, :height, :width].contiguous()
+            yield self.model.head.enlarge(small, output[:, :height, :width], stage.lines, stage.proposals())
+
+    @torch.no_grad()
+    def denoise(self, conditions: Conditions, *, seeds: list[int], steps: int | None = None) -> tuple[Tensor, Tensor]:
+        """The reverse process at the working size: frames (B, 3, h, w) in [0, 1], and the model's last output."""
+        conditions = conditions.to(self.model.device)
+        lines, guidance = conditions.lines, self.model.encode(conditions)
+        noise = torch.stack([draw_noise(seed, lines.shape[-2:]) for seed in seeds]).to(self.model.device)
+        grid = sampling_grid(self.scheduler, steps or self.model.sampling_steps)
+        noisy_frame = noise
+        for timestep in grid[:-1]:
+            noisy_frame = denoise_step(self.model, self.scheduler, noisy_frame, timestep, lines, guidance)
+        times = grid[-1].to(lines.device).expand(len(lines))
+        output = self.model.evaluate(noisy_frame, times, lines, guidance)
+        prediction = self.model.head(output, guidance.proposals)
+        frames = self.scheduler.step(prediction, grid[-1], noisy_frame).prev_sample
+        return ((frames + 1) / 2).clamp(0, 1).float(), output.float()
 
 
 def draw_noise(seed: int, size: tuple[int, ...]) -> Tensor:
@@ -119,14 +170,12 @@ def draw_noise(seed: int, size: tuple[int, ...]) -> Tensor:
 
 
 def check_shapes(
-    lines: Tensor, keyframes: Tensor, keyframe_lines: Tensor | None, seeds: list[int], *, references: int, multiple: int
+    lines: Tensor, keyframes: Tensor, keyframe_lines: Tensor | None, seeds: list[int], *, references: int
 ) -> None:
     """Raise ValueError, naming the argument and what it should be."""
     batch, height, width = lines.shape[0], lines.shape[-2], lines.shape[-1]
     if lines.shape != (batch, 1, height, width):
         raise ValueError(f"lines: shape {tuple(lines.shape)}, expected (B, 1, H, W)")
-    if height % multiple or width % multiple:
-        raise ValueError(f"lines: {width} x {height} pixels; this model takes multiples of {multiple}, pad them")
     if keyframes.shape != (batch, references, 3, height, width):
         expected = (batch, references, 3, height, width)
         raise ValueError(f"keyframes: shape {tuple(keyframes.shape)}, expected {expected} (B, K, 3, H, W)")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from opdm.compositing import compose
 from opdm.errors import InputError
 from opdm.frames import write_frame, write_text
 from opdm.painting import Painted, Settings
@@ -40,9 +41,9 @@ class Results:
 
     def save(self, painted: Painted) -> None:
         """Write the result of a drawing."""
-        images = [painted.composite.frame]
+        images = [painted.frame]
         if self.with_color_layer:
-            images.insert(0, painted.composite.color_layer)
+            images.insert(0, compose(painted.frame, painted.lines).color_layer)
         for path, image in zip(self.paths(painted.drawing), images, strict=True):
             write_frame(path, image)
 

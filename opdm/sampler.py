@@ -4,10 +4,9 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from opdm.adapters import Guidance
 from opdm.config import ScheduleConfig
 from opdm.heads import PredictionType
-from opdm.model import OPDMModel
+from opdm.model import Guidance, OPDMModel
 
 BETA_RANGE_AT_1000 = (1e-4, 2e-2)
 

@@ -61,7 +61,9 @@ class Trainer:
         self.model = OPDMModel.from_model_config(run.model).to(memory_format=torch.channels_last)
         if run.init_from is not None:
             initialize_from(self.model, run.init_from)
-        self.dataset = DATASETS[type(run.data)](run.data, references=run.model.references, seed=run.seed)
+        self.dataset = DATASETS[type(run.data)](
+            run.data, references=run.model.references, uses_motion=run.model.uses_motion, seed=run.seed
+        )
         objective = OBJECTIVES[type(run.objective)](self.model, run.objective, run.schedule)
         self.trained = [p for p in objective.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(self.trained, lr=run.optimizer.lr)
@@ -198,12 +200,8 @@ class Trainer:
         samples = stack([self.dataset[i] for i in self.dataset.held_out(self.run.validation_shots)])
         with self._averaged_weights(), self.accelerator.autocast():
             pipeline = OPDMPipeline.from_model(self.model, self.run.schedule)
-            painted = pipeline(
-                samples.conditions.lines,
-                samples.conditions.keyframes,
-                samples.conditions.keyframe_lines,
-                seeds=[int(seed) for seed in samples.seeds],
-            ).frames
+            painted, _ = pipeline.denoise(samples.conditions, seeds=[int(seed) for seed in samples.seeds])
+        painted = painted.cpu()
         keyframes = samples.conditions.keyframes
         copied = torch.stack([psnr(keyframes[:, k], samples.target) for k in range(keyframes.shape[1])]).amax(dim=0)
         scores = {

@@ -7,6 +7,7 @@ allocator as the system sets it.
 
 import argparse
 import json
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable
@@ -29,12 +30,16 @@ from opdm.conditions import Conditions
 from opdm.config import JointObjectiveConfig, ReverseConfig
 from opdm.data.cel_animation import CelShot
 from opdm.data.training import Batch
-from opdm.flow import ENCODINGS
+from opdm.metrics import CLIP_METRICS, NEED_WEIGHTS, ClipFrame, ClipScorer
+from opdm.metrics.motion import Motion, dis, find_motion
 from opdm.model import OPDMModel
+from opdm.motion import FLOWS
 from opdm.norm import norm_silu
 from opdm.objectives import JointObjective
+from opdm.proposals import count_proposals
 from opdm.runtime import reuse_freed_memory
 from opdm.sampler import denoise_step, make_scheduler, sampling_grid
+from opdm.segments import find_regions, vote_colors
 
 RUN = RUNS["opdm-small"]
 SIZE = RUN.model.working_size
@@ -67,8 +72,10 @@ def make_conditions(batch: int, size: int) -> Conditions:
         lines=torch.rand(batch, 1, size, size),
         keyframes=torch.rand(batch, 2, 3, size, size),
         keyframe_lines=torch.rand(batch, 2, 1, size, size),
-        flow_px=torch.randn(batch, 2, ENCODINGS, 2, size, size) * 3,
-        flow_error_px=torch.rand(batch, 2, ENCODINGS, 1, size, size),
+        flow_px=torch.randn(batch, 2, FLOWS, 2, size, size) * 3,
+        flow_error_px=torch.rand(batch, 2, FLOWS, 1, size, size),
+        moved_lines=torch.rand(batch, 2, FLOWS, 1, size, size),
+        proposals=torch.rand(batch, count_proposals(2), 3, size, size),
     )
 
 
@@ -225,11 +232,114 @@ def generator_rows() -> list[Row]:
     ]
 
 
+def make_scored_clip() -> list[ClipFrame]:
+    """A generated shot of 256 px with all that is known about it, painted with small errors."""
+    shot = CelShot(1, height=256, width=256, frames=10)
+    frames = []
+    for i in range(len(shot)):
+        frame = shot.frame(i)
+        motion = Motion("true", shot.flow_px(i - 1, i), shot.flow_px(i, i - 1)) if i else None
+        painted = (frame.color + 0.05 * torch.randn_like(frame.color)).clamp(0, 1)
+        frames.append(ClipFrame(prediction=painted, target=frame.color, regions=frame.regions, motion=motion))
+    return frames
+
+
+def score_clip(frames: list[ClipFrame], times: int = 1) -> None:
+    """All scores that need no weights, of the frames again and again as one clip."""
+    scorer = ClipScorer(metric() for name, metric in CLIP_METRICS.items() if name not in NEED_WEIGHTS)
+    for _ in range(times):
+        for frame in frames:
+            scorer.update(replace(frame))  # a frame remembers what was computed from it
+    scorer.compute()
+
+
+def metric_rows() -> list[Row]:
+    """All image, temporal and color scores of a frame, with the temporal ones of the true clip beside them."""
+    import skimage.metrics
+
+    reuse_freed_memory()
+    frames, estimator = make_scored_clip(), dis()
+    pair = [getattr(frames[1], name).permute(1, 2, 0).numpy() for name in ("prediction", "target")]
+    settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1}
+    one_ssim = best_of(lambda: skimage.metrics.structural_similarity(*pair, channel_axis=2, **settings), 10)
+
+    def estimate() -> None:
+        for i in range(1, len(frames)):
+            find_motion(i - 1, i, None, lambda index: frames[index].target, estimator)
+
+    scoring, flow = best_of(lambda: score_clip(frames), 5) / len(frames), best_of(estimate) / (len(frames) - 1)
+    return [
+        Row("metrics, 256 px, true flow", 1 / scoring, "frames per second", "50"),
+        Row("metrics, 256 px, DIS flow", 1 / (scoring + flow), "frames per second", ""),
+        Row("metrics, cost of a frame", scoring / one_ssim, "scikit-image SSIMs", ""),
+    ]
+
+
+def metric_memory_rows() -> list[Row]:
+    """Peak memory of a process that scores 1,000 frames, and how much of it came after the first 100."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        early, late = pool.apply(measure_metric_memory)
+    return [
+        Row("metrics memory, 1,000 frames of 256 px", late, "MiB at most", ""),
+        Row("metrics memory, after the first 100", late - early, "MiB more", "0"),
+    ]
+
+
+def measure_metric_memory() -> tuple[float, float]:
+    """Peak resident MiB after 100 frames and after 900 more; Linux."""
+    reuse_freed_memory()
+
+    def peak() -> float:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+    frames = make_scored_clip()
+    score_clip(frames, 10)
+    early = peak()
+    score_clip(frames, 90)
+    return early, peak()
+
+
+def draw_rooms(height: int, width: int, rings: int) -> np.ndarray:
+    """A drawing (H, W) uint8 of overlapping ellipses, every second one with a gap in its line."""
+    random = np.random.RandomState(0)
+    drawing = np.full((height, width), 255, np.uint8)
+    for index in range(rings):
+        center = int(random.randint(width)), int(random.randint(height))
+        axes = int(random.randint(width // 60, width // 12)), int(random.randint(height // 60, height // 8))
+        end, thickness = 358 if index % 2 else 360, int(random.randint(1, 4))
+        cv2.ellipse(drawing, center, axes, int(random.randint(180)), 0, end, 0, thickness, cv2.LINE_AA)
+    return drawing
+
+
+def region_rows() -> list[Row]:
+    """Regions of drawings with gaps in their lines, and their colors, on one core; against plain components."""
+    cv2.setNumThreads(1)
+    rows = []
+    for height, width, aim in ((1080, 1920, "below 1"), (2160, 3840, "below 3")):
+        drawing = draw_rooms(height, width, 85)
+        lines, paper = torch.from_numpy(drawing[None] / np.float32(255)), (drawing > 229).view(np.uint8)
+        regions, frame = find_regions(lines), torch.rand(3, height, width) * 0.05 + 0.4
+        own = best_of(lambda lines=lines: find_regions(lines))
+        plain = best_of(lambda paper=paper: cv2.connectedComponents(paper, connectivity=4))
+        vote = best_of(lambda regions=regions, frame=frame: vote_colors(regions, frame))
+        name = f"{int(regions.max())} regions, {width} x {height}"
+        rows += [
+            Row(f"{name}, one core", own, "seconds", aim),
+            Row(f"{name}, cost", own / plain, "of OpenCV's components", ""),
+            Row(f"{name}, vote of colors", vote / plain, "of OpenCV's components", ""),
+        ]
+    return rows
+
+
 ROWS = {
     "generator": generator_rows,
+    "regions": region_rows,
     "model": lambda: model_rows(["one-step", "full"]),
     "utilization": utilization_rows,
     "norm": norm_rows,
+    "metrics": metric_rows,
+    "metrics memory": metric_memory_rows,
 }
 
 

@@ -38,6 +38,10 @@ def jitter(image, seed, amplitude):
     return np.clip(image.astype(np.int64) + change, 0, 255).astype(np.uint8)
 
 
+def shift(image, amount):
+    return np.clip(image.astype(np.int64) + amount, 0, 255).astype(np.uint8)
+
+
 def swap(image):
     return np.ascontiguousarray(image[:, :, ::-1])
 
@@ -46,7 +50,7 @@ def negative(image):
     return 255 - image
 
 
-BUILDERS = {builder.__name__: builder for builder in (noise, const, cartoon, jitter, swap, negative)}
+BUILDERS = {builder.__name__: builder for builder in (noise, const, cartoon, jitter, shift, swap, negative)}
 
 
 def build(specification):
@@ -61,3 +65,29 @@ def is_specification(value):
 
 def content_hash(image):
     return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()[:16]
+
+
+def wave_flow(seed, height, width, amplitude):
+    """(2, H, W) float64: one wave across each axis and a constant. Drawn in this order: two phases, two constants."""
+    random = np.random.RandomState(seed)
+    phase_x, phase_y = random.random_sample(2) * 2 * np.pi
+    constant_x, constant_y = random.random_sample(2) * 4 - 2
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    dx = amplitude * np.sin(2 * np.pi * x / width + phase_x) + constant_x
+    dy = amplitude * np.cos(2 * np.pi * y / height + phase_y) + constant_y
+    return np.stack([dx, dy])
+
+
+def constant_flow(dx, dy, height=96, width=128):
+    """(2, H, W) float64."""
+    return np.tile(np.array([dx, dy], np.float64)[:, None, None], (1, height, width))
+
+
+def moving_square():
+    """Two 96 x 128 frames in which a square moves by (6, 4), and the flows forward and backward, (2, 96, 128)."""
+    frames = [cartoon(81, 96, 128) for _ in range(2)]
+    flows = [np.zeros((2, 96, 128)) for _ in range(2)]
+    for frame, flow, top, left, sign in zip(frames, flows, (30, 34), (40, 46), (1, -1), strict=True):
+        frame[top : top + 20, left : left + 20] = [200, 40, 90]
+        flow[0, top : top + 20, left : left + 20], flow[1, top : top + 20, left : left + 20] = 6 * sign, 4 * sign
+    return *frames, *flows

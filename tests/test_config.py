@@ -40,7 +40,7 @@ def test_the_kind_decides_the_member_of_a_union():
 def test_unknown_fields_and_kinds_are_named():
     with pytest.raises(ValueError, match="no field depth"):
         from_dict(UNetConfig, {"depth": 3})
-    with pytest.raises(ValueError, match="'warp' is none of identity, offset, flow"):
+    with pytest.raises(ValueError, match="'warp' is none of identity, offset, deformable, flow"):
         from_dict(ModelConfig, {"adapter": {"kind": "warp"}})
 
 

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import torch
 
-from opdm.conditions import build_conditions, estimate_motion
-from opdm.flow import ENCODINGS, estimate_flow_px
+from opdm.flow import ENCODINGS, estimate_flow_px, track_px
+from opdm.motion import FLOWS, estimate_motion
 
 
 def drawing(dx=0.0, dy=0.0, size=96):
@@ -24,20 +24,27 @@ def test_flow_points_from_the_drawing_to_the_keyframe():
 
 
 def test_equal_drawings_do_not_move():
-    flow_px, error_px = estimate_motion(drawing(), torch.stack([drawing(), drawing()]))
-    assert flow_px.shape == (2, ENCODINGS, 2, 96, 96) and error_px.shape == (2, ENCODINGS, 1, 96, 96)
-    assert flow_px.abs().max() < 0.5 and error_px.max() < 0.5
+    motion = estimate_motion(drawing(), torch.stack([drawing(), drawing()]))
+    assert motion.flow_px.shape == (2, FLOWS, 2, 96, 96) and motion.error_px.shape == (2, FLOWS, 1, 96, 96)
+    assert motion.flow_px.abs().max() < 0.5 and motion.error_px.max() < 0.5
+
+
+def test_tracks_follow_motion_that_is_too_large_to_find_at_once():
+    drawings = [drawing(dx) for dx in range(0, 31, 5)]
+    on_lines = drawings[-1][0] < 0.5
+    track = track_px(drawings)[-1]
+    assert abs(float(track[0][on_lines].median()) + 30) < 1.5 and abs(float(track[1][on_lines].median())) < 1
+    alone = estimate_flow_px(drawings[-1], drawings[0])[:, 0, on_lines]
+    assert abs(float(alone[1].median()) + 30) > 5, "or the test shows nothing"
+
+
+def test_motion_grows_with_the_frame():
+    motion = estimate_motion(drawing(), drawing(5, -3)[None])
+    larger = motion.resize((192, 192))
+    assert larger.flow_px.shape == (1, FLOWS, 2, 192, 192)
+    assert torch.allclose(larger.flow_px.mean(dim=(-1, -2)), 2 * motion.flow_px.mean(dim=(-1, -2)), atol=0.1)
 
 
 def test_an_empty_drawing_has_finite_flow():
     blank = torch.ones(1, 64, 64)
     assert estimate_flow_px(blank, drawing(size=64)).isfinite().all()
-
-
-def test_conditions_do_not_depend_on_the_batch():
-    lines = torch.stack([drawing(), drawing(3, 1)])
-    drawings = torch.stack([torch.stack([drawing(1), drawing(6)]), torch.stack([drawing(), drawing(5, 4)])])
-    keyframes = torch.rand(2, 2, 3, 96, 96)
-    together = build_conditions(lines, keyframes, drawings)
-    alone = build_conditions(lines[1:], keyframes[1:], drawings[1:])
-    assert torch.equal(together.flow_px[1:], alone.flow_px)

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import torch
 
-from opdm.lines import EXTRACTORS, extract_lines
+from opdm.lines import CLASSICAL, Inked, XDoG, extract_lines
 
-every_extractor = pytest.mark.parametrize("extractor", EXTRACTORS)
+every_extractor = pytest.mark.parametrize("extractor", sorted(CLASSICAL))
 
 
 def frame(image):
@@ -44,7 +44,7 @@ def test_a_flat_frame_is_all_paper(extractor, color):
 def test_an_outlined_disc_gives_ink_at_its_outline_only(extractor, fill):
     lines = extract_lines(disc(fill, outline=(0, 0, 0)), extractor)[0, 0]
     distance_px = distance_to_circle_px()
-    assert lines[distance_px < 0.5].mean() < (0.1 if extractor == "xdog" else 0.6)
+    assert lines[distance_px < 0.5].mean() < (0.6 if extractor == "pencil" else 0.1)
     assert lines[distance_px > 5].min() > 0.95
 
 
@@ -56,7 +56,7 @@ def test_xdog_keeps_the_width_of_lines():
         assert is_ink.nonzero().flatten().tolist() == list(range(30, 30 + width_px))
 
 
-@every_extractor
+@pytest.mark.parametrize("extractor", ["xdog", "pencil"])
 @pytest.mark.parametrize(
     ("left", "right"),
     [((120, 60, 30), (250, 210, 180)), ((30, 160, 40), (190, 85, 60)), ((255, 90, 90), (90, 90, 255))],
@@ -113,3 +113,26 @@ def test_wrong_frames_are_refused(frames, message):
 def test_an_unknown_extractor_is_answered_with_the_known_ones():
     with pytest.raises(ValueError, match="'crayon'; there are xdog, pencil"):
         extract_lines(torch.rand(1, 3, 16, 16), "crayon")
+
+
+@pytest.mark.parametrize("right", [(250, 210, 180), (130, 90, 60), (90, 90, 255)])
+def test_inked_draws_nothing_where_two_fills_meet_without_a_line(right):
+    assert extract_lines(two_fills((120, 60, 30), right), "inked").min() > 0.99
+
+
+@pytest.mark.parametrize("fill", [(255, 255, 255), (240, 120, 60), (90, 160, 220)])
+@pytest.mark.parametrize("coverage", [0.3, 0.6, 1.0])
+def test_inked_recovers_how_much_of_a_pixel_the_ink_covers(fill, coverage):
+    image = np.full((32, 64, 3), fill, np.float32)
+    image[:, 30] *= 1 - coverage
+    lines = extract_lines(frame(image.round().astype(np.uint8)), Inked(threshold=0, strength=1))[0, 0]
+    assert lines[:, 30].numpy() == pytest.approx(1 - coverage, abs=0.06)
+    assert lines[:, :30].min() > 0.99
+    assert lines[:, 31:].min() > 0.99
+
+
+def test_an_extractor_with_other_options_is_taken_as_it_is():
+    frames = disc((240, 60, 60), outline=(0, 0, 0))
+    assert torch.equal(extract_lines(frames, XDoG()), extract_lines(frames, "xdog"))
+    wide = extract_lines(frames, XDoG(sigma_px=2.0))
+    assert (wide < 0.5).sum() > (extract_lines(frames) < 0.5).sum()

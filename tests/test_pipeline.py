@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from opdm.config import ChoiceHeadConfig, FrameHeadConfig, NoiseHeadConfig
+from opdm.data.cel_animation import CelShot
+from opdm.frames import resize
 from opdm.pipeline import ModelError, OPDMPipeline
 from opdm.weights import CHECKSUM_FILE, checksum, embedded_models, resolve
 from tiny import ADAPTER_CONFIGS, SCHEDULE, make_conditions, make_model
@@ -46,13 +48,36 @@ def test_a_frame_does_not_depend_on_its_batch(given):
     assert torch.allclose(together[1:], alone, atol=1e-5)
 
 
+@pytest.mark.parametrize("head", [NoiseHeadConfig(), ChoiceHeadConfig()], ids=lambda head: head.kind)
+def test_frames_have_the_drawings_own_size(head):
+    pipeline = OPDMPipeline.from_model(make_model(head=head), SCHEDULE)
+    conditions = make_conditions(size=45)
+    frames = pipeline(conditions.lines, conditions.keyframes, conditions.keyframe_lines, seeds=[1, 2], size=20).frames
+    assert frames.shape == (2, 3, 45, 45) and frames.isfinite().all()
+
+
+def test_a_choice_keeps_the_detail_of_the_keyframes(given):
+    """Between two equal keyframes and drawings nothing moves: each proposal is the keyframe, at full size."""
+    torch.manual_seed(3)
+    model = make_model(head=ChoiceHeadConfig())
+    with torch.no_grad():
+        model.unet.project.weight.zero_()
+        model.unet.project.bias.zero_()
+    shot = CelShot(5, height=96, width=96, frames=2).frame(0)
+    frame = OPDMPipeline.from_model(model, SCHEDULE)(
+        shot.lines[None], shot.color.expand(1, 2, -1, -1, -1), shot.lines.expand(1, 2, -1, -1, -1), seeds=[1], size=32
+    ).frames[0]
+    shrunk = resize(resize(shot.color, (32, 32)), (96, 96))
+    assert (frame - shot.color).abs().mean() < 0.3 * (shrunk - shot.color).abs().mean()
+
+
 def test_keyframes_without_lines_have_them_extracted(pipeline, given):
     lines, keyframes, _ = given
     assert pipeline(lines, keyframes, seeds=[1, 2]).frames.shape == (2, 3, 32, 32)
 
 
 def test_conditions_are_encoded_once_however_many_steps(pipeline, given, monkeypatch):
-    calls = {"encode": 0, "denoise": 0}
+    calls = {"encode": 0, "evaluate": 0}
     for name in calls:
         original = getattr(pipeline.model, name)
 
@@ -62,7 +87,7 @@ def test_conditions_are_encoded_once_however_many_steps(pipeline, given, monkeyp
 
         monkeypatch.setattr(pipeline.model, name, counted)
     pipeline(*given, seeds=[1, 2], num_inference_steps=7)
-    assert calls == {"encode": 1, "denoise": 7}
+    assert calls == {"encode": 1, "evaluate": 7}
 
 
 def test_bfloat16_paints_nearly_the_same(given):
@@ -75,7 +100,7 @@ def test_bfloat16_paints_nearly_the_same(given):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda a, k, d: (a[..., :31], k, d), "lines: 31 x 32 pixels; this model takes multiples of 2"),
+        (lambda a, k, d: (a[..., :31], k, d), r"keyframes: shape .*, expected \(2, 2, 3, 32, 31\)"),
         (lambda a, k, d: (a.expand(-1, 3, -1, -1), k, d), r"lines: shape \(2, 3, 32, 32\)"),
         (lambda a, k, d: (a, k[:, :1], d), r"keyframes: shape \(2, 1, 3, 32, 32\), expected \(2, 2, 3, 32, 32\)"),
         (lambda a, k, d: (a, k, d[..., :30]), "keyframe_lines: shape"),

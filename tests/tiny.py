@@ -8,6 +8,7 @@ from opdm.config import (
     AdapterConfig,
     CelDataConfig,
     ChoiceHeadConfig,
+    DeformableAdapterConfig,
     FlowAdapterConfig,
     HeadConfig,
     IdentityAdapterConfig,
@@ -22,14 +23,16 @@ from opdm.config import (
     UNetConfig,
 )
 from opdm.data.training import Batch
-from opdm.flow import ENCODINGS
 from opdm.model import OPDMModel
+from opdm.motion import FLOWS
+from opdm.proposals import count_proposals
 
 UNET = UNetConfig(widths=(8, 8), blocks_per_level=1, attention_levels=(1,), attention_head_width=4, norm_groups=4)
 OFFSET = OffsetAdapterConfig(kernel_size=3, widths=(8, 8), blocks_per_level=1)
 ADAPTER_CONFIGS: list[AdapterConfig] = [
     IdentityAdapterConfig(),
     OFFSET,
+    DeformableAdapterConfig(kernel_size=3, widths=(8, 8), blocks_per_level=1),
     FlowAdapterConfig(encodes="flow", blocks_per_level=1),
     FlowAdapterConfig(encodes="alignment", blocks_per_level=1),
 ]
@@ -68,8 +71,10 @@ def make_conditions(batch=2, references=2, size=32) -> Conditions:
         lines=torch.rand(batch, 1, size, size, generator=generator),
         keyframes=torch.rand(batch, references, 3, size, size, generator=generator),
         keyframe_lines=torch.rand(batch, references, 1, size, size, generator=generator),
-        flow_px=torch.randn(batch, references, ENCODINGS, 2, size, size, generator=generator),
-        flow_error_px=torch.rand(batch, references, ENCODINGS, 1, size, size, generator=generator),
+        flow_px=torch.randn(batch, references, FLOWS, 2, size, size, generator=generator),
+        flow_error_px=torch.rand(batch, references, FLOWS, 1, size, size, generator=generator),
+        moved_lines=torch.rand(batch, references, FLOWS, 1, size, size, generator=generator),
+        proposals=torch.rand(batch, count_proposals(references), 3, size, size, generator=generator),
     )
 
 
@@ -90,7 +95,7 @@ def make_run(**changes) -> Run:
         "model": model_config(FlowAdapterConfig(blocks_per_level=1), ChoiceHeadConfig()),
         "schedule": SCHEDULE,
         "objective": JointObjectiveConfig(perceptual_weight=0),
-        "data": CelDataConfig(shot_sizes=(32, 32), crop_size=32, longest_gap=3, targets_per_shot=2),
+        "data": CelDataConfig(shot_sizes=(32, 32), crop_size=32, longest_gap=3),
         "optimizer": OptimizerConfig(lr=1e-3),
         "steps": 4,
         "batch_size": 2,

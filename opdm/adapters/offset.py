@@ -7,11 +7,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from opdm.adapters.contract import Adapter, Guidance
+from opdm.adapters.contract import Adapter
 from opdm.blocks import BottleneckBlock
 from opdm.conditions import Conditions
-from opdm.config import OffsetAdapterConfig, UNetConfig
-from opdm.warp import backward_warp, mean_offset_px
+from opdm.config import DeformableAdapterConfig, OffsetAdapterConfig, UNetConfig
 from opdm.weights import WEIGHTS_FILE
 
 
@@ -39,7 +38,7 @@ class OffsetEstimator(nn.Module):
     these weights.
     """
 
-    def __init__(self, config: OffsetAdapterConfig):
+    def __init__(self, config: OffsetAdapterConfig | DeformableAdapterConfig):
         super().__init__()
         self.channels = 2 * config.kernel_size**2
         self.levels = nn.ModuleList(
@@ -57,9 +56,13 @@ class OffsetEstimator(nn.Module):
         return offsets
 
 
+def mean_kernel(size: int) -> Tensor:
+    """A (3, 3, N, N) kernel that averages over its positions: a blur that offsets can sharpen."""
+    return torch.eye(3).view(3, 3, 1, 1).repeat(1, 1, size, size) / size**2
+
+
 class OffsetAdapter(Adapter):
-    """Offsets to every keyframe, brought to the U-Net's widths; proposes the keyframes unmoved and moved by the mean
-    offset."""
+    """Offsets to every keyframe, brought to the U-Net's widths."""
 
     def __init__(self, config: OffsetAdapterConfig, *, references: int, unet: UNetConfig):
         super().__init__(config, references=references, unet=unet)
@@ -67,16 +70,11 @@ class OffsetAdapter(Adapter):
         self.projections = nn.ModuleList(
             nn.Conv2d(references * self.estimator.channels, width, 3, padding=1) for width in unet.widths
         )
-        self.proposals = 2 * references
 
-    def forward(self, conditions: Conditions) -> Guidance:
-        """Features (B, C_l, H_l, W_l) per level; proposals (B, 2 K, 3, H, W), the moved keyframes first."""
-        keyframes = conditions.keyframes  # (B, K, 3, H, W)
+    def forward(self, conditions: Conditions) -> list[Tensor]:
+        """Features (B, C_l, H_l, W_l) per level."""
         offsets = self.estimate(conditions)  # L x (B, K, 2 N^2, H_l, W_l)
-        features = [project(level.flatten(1, 2)) for project, level in zip(self.projections, offsets, strict=True)]
-        flow_px = mean_offset_px(offsets[0].flatten(0, 1)).float()  # (B K, 2, H, W)
-        moved = backward_warp(keyframes.flatten(0, 1).float(), flow_px).unflatten(0, keyframes.shape[:2])
-        return Guidance(features, torch.cat([moved, keyframes.float()], dim=1))
+        return [project(level.flatten(1, 2)) for project, level in zip(self.projections, offsets, strict=True)]
 
     def estimate(self, conditions: Conditions) -> list[Tensor]:
         """The offsets to every keyframe: one (B, K, 2 N^2, H_l, W_l) per level."""

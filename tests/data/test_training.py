@@ -6,15 +6,17 @@ from torch.utils.data import DataLoader
 
 from opdm.conditions import Conditions
 from opdm.config import CelDataConfig
-from opdm.data.training import HELD_OUT, Batch, CelDataset, StepSampler, stack
-from opdm.lines import extract_lines
+from opdm.data.cel_dataset import HELD_OUT, CelDataset
+from opdm.data.training import Batch, StepSampler, stack
+from opdm.lines import CLASSICAL, extract_lines
+from opdm.motion import FLOWS
 from opdm.warp import backward_warp
 
-CONFIG = CelDataConfig(shot_sizes=(96, 96), crop_size=64, longest_gap=4, targets_per_shot=3)
+CONFIG = CelDataConfig(shot_sizes=(96, 96), crop_size=64, longest_gap=4, compressed_share=0)
 
 
 def dataset(references=2, **changes):
-    return CelDataset(CelDataConfig(**{**vars(CONFIG), **changes}), references=references, seed=5)
+    return CelDataset(CelDataConfig(**{**vars(CONFIG), **changes}), references=references, uses_motion=True, seed=5)
 
 
 def equal(a, b):
@@ -28,7 +30,7 @@ def test_a_sample_has_the_shapes_of_the_contract():
     assert sample.target.shape == (3, 64, 64) and sample.conditions.lines.shape == (1, 64, 64)
     assert sample.conditions.keyframes.shape == (2, 3, 64, 64)
     assert sample.true_flow_px.shape == (2, 2, 64, 64) and sample.is_occluded.shape == (2, 1, 64, 64)
-    assert stack([sample, dataset()[1]]).conditions.flow_px.shape == (2, 2, 2, 2, 64, 64)
+    assert stack([sample, dataset()[1]]).conditions.flow_px.shape == (2, 2, FLOWS, 2, 64, 64)
 
 
 def test_a_sample_is_a_function_of_its_index_alone():
@@ -73,11 +75,23 @@ def test_one_keyframe_can_stand_for_both():
     assert dataset(references=1)[0].conditions.keyframes.shape[0] == 1
 
 
-@pytest.mark.parametrize(("drawn", "extracted", "mixed"), [(True, 0, 0), (False, 1.0, 0)])
-def test_lines_are_drawn_or_extracted_as_asked(drawn, extracted, mixed):
-    data = dataset(extracted_lines_share=extracted, mixed_lines_share=mixed)
-    sample = data[0]
-    candidates = [extract_lines(sample.target[None], name)[0] for name in ("xdog", "pencil")]
+AS_DRAWN = {"extracted_lines_share": 0, "mixed_lines_share": 0, "blended_lines_share": 0, "augmented_lines_share": 0}
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_lines_are_drawn_or_extracted_as_asked(share):
+    sample = dataset(**AS_DRAWN | {"extracted_lines_share": share})[0]
+    candidates = [extract_lines(sample.target[None], name)[0] for name in CLASSICAL]
     # A crop's border has other neighbors than the frame's.
-    inner = [(c[:, 8:-8, 8:-8] - sample.conditions.lines[:, 8:-8, 8:-8]).abs().max() < 1e-4 for c in candidates]
-    assert any(inner) != drawn
+    inner = [(c[:, 9:-9, 9:-9] - sample.conditions.lines[:, 9:-9, 9:-9]).abs().max() < 1e-4 for c in candidates]
+    assert any(inner) == bool(share)
+
+
+@pytest.mark.parametrize("change", ["augmented_lines_share", "blended_lines_share"])
+def test_changed_lines_show_the_same_frames(change):
+    drawn, changed = dataset(**AS_DRAWN), dataset(**AS_DRAWN | {change: 1.0})
+    differs = []
+    for index in range(0, 24, 4):
+        assert torch.equal(drawn[index].target, changed[index].target)
+        differs.append(not torch.equal(drawn[index].conditions.lines, changed[index].conditions.lines))
+    assert sum(differs) >= 2

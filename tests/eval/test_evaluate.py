@@ -35,16 +35,19 @@ def test_scores_are_written_with_protocol_and_environment(tmp_path, targets, cap
     out = write_folder(tmp_path / "out", {"0001": 110, "0002": 110, "0003": 100})
     assert run("--predictions", out, "--targets", targets, "--json", tmp_path / "scores.json") == 0
     report = json.loads((tmp_path / "scores.json").read_text())
-    (result,) = report["predictions"].values()
-    assert result["frames"]["0001"]["psnr"] == pytest.approx(28.1308036, abs=1e-5)
-    assert result["frames"]["0003"] == {"psnr": None, "ssim": 1.0}
-    assert result["mean"]["psnr"] == pytest.approx(28.1308036, abs=1e-5)
-    assert result["mean"]["ssim"] == pytest.approx((2 * 0.995476444 + 1) / 3, abs=1e-5)
+    (result,) = report["methods"].values()
+    frames = result["clips"][""]["frames"]
+    assert frames["0001"]["psnr"] == pytest.approx(28.1308036, abs=1e-5)
+    assert frames["0003"] == {"psnr": None, "ssim": 1.0}
+    assert result["mean"]["psnr"]["mean"] == pytest.approx(28.1308036, abs=1e-5)
+    assert result["mean"]["ssim"]["mean"] == pytest.approx((2 * 0.995476444 + 1) / 3, abs=1e-5)
     assert result["identical_frames"] == 1
     assert report["protocol"]["sizes"] == ["32 x 24"]
-    assert "dB" in report["protocol"]["metrics"]["psnr"]
+    assert "dB" in report["scores"]["psnr"]["heading"]
     assert report["environment"]["packages"]["torch"]
-    assert "28.13" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "28.13" in printed
+    assert "1 frame equal to the true one, not in the mean PSNR" in printed
 
 
 def test_predictions_share_one_table_under_their_labels(tmp_path, targets, capsys):
@@ -52,7 +55,7 @@ def test_predictions_share_one_table_under_their_labels(tmp_path, targets, capsy
     far = write_folder(tmp_path / "far = other", {"0001": 150, "0002": 150, "0003": 150})
     assert run("--predictions", f"ours={near}", f"nearest keyframe={far}", "--targets", targets) == 0
     header, rule, *rows = capsys.readouterr().out.splitlines()[:4]
-    assert [cell.strip() for cell in header.split("|")[1:-1]] == ["predictions", "frames", "PSNR [dB] ↑", "SSIM ↑"]
+    assert [cell.strip() for cell in header.split("|")[1:-1]] == ["method", "PSNR [dB] ↑", "SSIM ↑"]
     assert set(rule) <= set("|:-")
     assert len({len(line) for line in (header, rule, *rows)}) == 1
     assert rows[0].startswith("| ours ")
@@ -61,20 +64,13 @@ def test_predictions_share_one_table_under_their_labels(tmp_path, targets, capsy
     assert "14.15" in rows[1]
 
 
-def test_rows_per_frame_are_printed_when_asked(tmp_path, targets, capsys):
-    out = write_folder(tmp_path / "out", {"0001": 110, "0002": 120, "0003": 100})
-    assert run("--predictions", f"ours={out}", "--targets", targets, "--per-frame") == 0
-    printed = capsys.readouterr().out
-    assert "| ours: 0002 " in printed
-    assert "∞" in printed
-    assert "ours: equal to the target and left out of the mean PSNR: 1 of 3." in printed
-
-
 def test_given_keyframes_are_not_scored(tmp_path, targets, capsys):
     out = write_folder(tmp_path / "out", {"0002": 110})
     keyframes = ("--keyframes", "somewhere/0001.tga", "0003")
-    assert run("--predictions", out, "--targets", targets, *keyframes) == 0
-    assert "Keyframes left out: 0001, 0003." in capsys.readouterr().out
+    assert run("--predictions", out, "--targets", targets, *keyframes, "--json", tmp_path / "scores.json") == 0
+    assert "1 painted frame of 1 clip, 32 x 24" in capsys.readouterr().out
+    protocol = json.loads((tmp_path / "scores.json").read_text())["protocol"]
+    assert protocol["keyframes"] == {"": ["0001", "0003"]}
 
 
 def test_stems_match_across_file_types_and_alphabets(tmp_path, capsys):

@@ -1,0 +1,84 @@
+"""The motion between a drawing and its keyframes: several estimates of it, for none is right everywhere."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from opdm.flow import dense_inverse_search, encode_lines, flow_tensor
+from opdm.frames import resize
+from opdm.warp import forward_backward_error_px
+
+FLOWS = 3
+"""Estimates per keyframe: on blurred ink and on the distance to ink from where the tracks lead, and on the distance
+from zero."""
+LARGEST_SIDE = 480
+"""Shorter side, in pixels, up to which motion is estimated; it is smooth enough to be enlarged from there."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Of one drawing to its K keyframes."""
+
+    flow_px: Tensor
+    """(K, FLOWS, 2, H, W), from drawing to keyframe."""
+    error_px: Tensor
+    """(K, FLOWS, 1, H, W), forward-backward error."""
+
+    def resize(self, size: tuple[int, int]) -> "Motion":
+        """The same motion of frames of (height, width)."""
+        return Motion(resize_flow(self.flow_px, size), resize_flow(self.error_px, size))
+
+
+def estimate_motion(lines: Tensor, keyframe_lines: Tensor, tracks_px: Tensor | None = None) -> Motion:
+    """Estimate the motion from a drawing to its keyframes.
+
+    lines (1, H, W) and keyframe_lines (K, 1, H, W), in [0, 1], any size; beyond `LARGEST_SIDE` they are shrunk.
+    tracks_px (K, 2, h, w), of any size, is where `opdm.flow.track_px` leads, where there are drawings between.
+    """
+    size = lines.shape[-2], lines.shape[-1]
+    shrink = min(1, LARGEST_SIDE / min(size))
+    small = round(size[0] * shrink), round(size[1] * shrink)
+    encoded = encode_lines(resize(lines, small))
+    starts = [None] * len(keyframe_lines) if tracks_px is None else list(to_arrays(resize_flow(tracks_px, small)))
+    there, back = [], []
+    for drawing, start in zip(keyframe_lines, starts, strict=True):
+        forward, backward = search_both_ways(encoded, encode_lines(resize(drawing, small)), start)
+        there.append(forward)
+        back.append(backward)
+    flow_px, back_px = torch.stack(there), torch.stack(back)  # (K, FLOWS, 2, h, w)
+    error_px = forward_backward_error_px(flow_px.flatten(0, 1), back_px.flatten(0, 1))
+    return Motion(flow_px, error_px.unflatten(0, (-1, FLOWS)))
+
+
+def search_both_ways(
+    target: list[np.ndarray], keyframe: list[np.ndarray], start: np.ndarray | None
+) -> tuple[Tensor, Tensor]:
+    """The estimates from encoded drawing to encoded keyframe, and the ones back, each (FLOWS, 2, H, W)."""
+    blurred = dense_inverse_search(target[0], keyframe[0], start)
+    # Without a track the second estimate goes on from the first, for another one from zero comes third.
+    near = dense_inverse_search(target[1], keyframe[1], blurred if start is None else start)
+    far = dense_inverse_search(target[1], keyframe[1])
+    back = [
+        dense_inverse_search(keyframe[encoding], target[encoding], -flow)
+        for encoding, flow in ((0, blurred), (1, near), (1, far))
+    ]
+    return flow_tensor([blurred, near, far]), flow_tensor(back)
+
+
+def resize_flow(flow_px: Tensor, size: tuple[int, int]) -> Tensor:
+    """Flow, or another length in pixels, (..., C, h, w) of frames of another (height, width)."""
+    height, width = flow_px.shape[-2:]
+    if (height, width) == size:
+        return flow_px
+    flat = flow_px.flatten(0, -4) if flow_px.ndim > 4 else flow_px
+    resized = F.interpolate(flat, size, mode="bilinear", antialias=size[0] < height)
+    resized = resized * ((size[0] / height + size[1] / width) / 2)
+    return resized.view(*flow_px.shape[:-2], *size)
+
+
+def to_arrays(flow_px: Tensor) -> np.ndarray:
+    """(N, 2, H, W) as (N, H, W, 2)."""
+    return np.ascontiguousarray(flow_px.permute(0, 2, 3, 1).numpy())

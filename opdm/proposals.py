@@ -1,0 +1,66 @@
+"""What may already be the painted frame, in places: the keyframes, moved to the drawing in several ways.
+
+Pure functions of drawing, keyframes and motion, at any size: the model chooses at its working size, and its choice is
+then carried out at the drawing's own size, where the keyframes' detail is.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from opdm.layers import Layers, lay_lines
+from opdm.motion import FLOWS, Motion
+from opdm.segments import fill_regions, vote_colors
+from opdm.warp import backward_warp
+
+VOTE_FALLOFF_PX = 2.0
+"""Forward-backward error at which a moved keyframe's vote counts half."""
+
+
+def count_proposals(references: int) -> int:
+    """P: of K keyframes."""
+    return references * (2 * FLOWS + 1) + 1
+
+
+def each_proposal(
+    lines: Tensor, keyframes: Sequence[Layers], motion: Motion, regions: Tensor, region_colors: Tensor
+) -> Iterator[Tensor]:
+    """P frames (3, H, W) in [0, 1], one at a time, for they are many and may be large.
+
+    Of each keyframe and flow the moved keyframe, and its moved paint beneath the drawing's own lines; each keyframe
+    unmoved; last, every region of the drawing in the one color that most moved keyframes give it.
+
+    lines (1, H, W); regions (H, W) from 1, 0 = line; region_colors (S, 3), NaN where unknown.
+    """
+    paints, inks = torch.zeros_like(keyframes[0].color), torch.zeros_like(keyframes[0].color)
+    for keyframe, flows in zip(keyframes, motion.flow_px, strict=True):
+        layers = torch.cat([keyframe.color, keyframe.paint, keyframe.ink])[None]  # (1, 9, H, W)
+        for flow_px in flows:
+            color, paint, ink = backward_warp(layers, flow_px[None])[0].split(3)
+            yield color
+            yield lay_lines(paint, ink, lines)
+            paints += paint / (len(keyframes) * FLOWS)
+            inks += ink / (len(keyframes) * FLOWS)
+    for keyframe in keyframes:
+        yield keyframe.color
+    yield lay_lines(fill_regions(regions, region_colors, paints), inks, lines)
+
+
+def vote_on_regions(keyframes: Sequence[Layers], motion: Motion, regions: Tensor) -> Tensor:
+    """The color of each region, (S, 3) in [0, 1], that the moved keyframes agree on; NaN for one without a pixel."""
+    paints, weights = [], []
+    for keyframe, flows, errors in zip(keyframes, motion.flow_px, motion.error_px, strict=True):
+        paint = keyframe.paint[None].expand(len(flows), -1, -1, -1)
+        paints += list(backward_warp(paint, flows))
+        weights += [1 / (1 + error_px[0] / VOTE_FALLOFF_PX) for error_px in errors]
+    return vote_colors(regions.repeat(len(paints), 1), torch.cat(paints, dim=1), torch.cat(weights))
+
+
+def move_lines(keyframes: Sequence[Layers], motion: Motion) -> Tensor:
+    """The keyframes' lines where each flow moves them, (K, FLOWS, 1, H, W)."""
+    moved = [
+        backward_warp(keyframe.lines[None].expand(len(flows), -1, -1, -1), flows)
+        for keyframe, flows in zip(keyframes, motion.flow_px, strict=True)
+    ]
+    return torch.stack(moved)

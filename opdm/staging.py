@@ -1,0 +1,103 @@
+"""A drawing and its keyframes set up for painting: small for the model, at the drawing's own size for the result."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import torch
+from torch import Tensor
+
+from opdm.conditions import Conditions, build_conditions, build_moved_conditions
+from opdm.frames import pad_to_multiple, resize
+from opdm.layers import Layers
+from opdm.motion import Motion, estimate_motion
+from opdm.proposals import each_proposal, vote_on_regions
+from opdm.segments import find_regions
+
+Size = tuple[int, int]
+"""Height and width, in pixels."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What is known of the motion of one drawing."""
+
+    motion: Motion
+    """As estimated, below the drawing's size where that is large."""
+    regions: Tensor
+    """(H, W) of the drawing."""
+    region_colors: Tensor
+    """(S, 3), the keyframes' vote."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One drawing, ready to be painted."""
+
+    lines: Tensor
+    """(1, H, W) in [0, 1]."""
+    keyframes: Sequence[Layers]
+    """K of the drawing's size."""
+    conditions: Conditions
+    """At the working size, padded to what the model takes; of a single drawing."""
+    size: Size
+    """Working size before padding."""
+    moved: Moved | None
+
+    def proposals(self) -> Iterator[Tensor]:
+        """Frames (3, H, W) at the drawing's size, one at a time; none for a model that makes nothing of motion."""
+        if self.moved is None:
+            return iter(())
+        motion = self.moved.motion.resize((self.lines.shape[-2], self.lines.shape[-1]))
+        return each_proposal(self.lines, self.keyframes, motion, self.moved.regions, self.moved.region_colors)
+
+
+def set_up(
+    lines: Tensor,
+    keyframes: Sequence[Layers],
+    *,
+    shorter_side: int,
+    multiple: int,
+    uses_motion: bool,
+    tracks_px: Tensor | None = None,
+) -> Stage:
+    """Set up a drawing (1, H, W) with keyframes of the same size, for a model working at `shorter_side` pixels.
+
+    Drawings are never enlarged. tracks_px: as `opdm.motion.estimate_motion` takes it.
+    """
+    size = working_size((lines.shape[-2], lines.shape[-1]), shorter_side)
+    small_lines, small_keyframes = resize(lines, size), [keyframe.resize(size) for keyframe in keyframes]
+    moved = None
+    if uses_motion:
+        drawings = torch.stack([keyframe.lines for keyframe in keyframes])
+        moved = Moved(*move(lines, drawings, small_keyframes, size, tracks_px))
+        motion, regions = moved.motion.resize(size), shrink_regions(moved.regions, size)
+        conditions = build_moved_conditions(small_lines, small_keyframes, motion, regions, moved.region_colors)
+    else:
+        conditions = build_conditions(small_lines, small_keyframes)
+    padded = conditions.map(lambda tensor: pad_to_multiple(tensor, multiple))
+    return Stage(lines, keyframes, padded, size, moved)
+
+
+def move(
+    lines: Tensor, keyframe_lines: Tensor, small_keyframes: Sequence[Layers], size: Size, tracks_px: Tensor | None
+) -> tuple[Motion, Tensor, Tensor]:
+    """Motion, regions and their colors of a drawing; the colors are voted on at the working size."""
+    motion = estimate_motion(lines, keyframe_lines, tracks_px)
+    regions = find_regions(lines)
+    colors = vote_on_regions(small_keyframes, motion.resize(size), shrink_regions(regions, size))
+    missing = int(regions.max()) - len(colors)  # regions too small to be seen at the working size
+    return motion, regions, torch.cat([colors, torch.full((max(missing, 0), 3), torch.nan)])
+
+
+def working_size(size: Size, shorter_side: int) -> Size:
+    """The size at which a model paints a drawing of (height, width)."""
+    scale = min(1, shorter_side / min(size))
+    return round(size[0] * scale), round(size[1] * scale)
+
+
+def shrink_regions(regions: Tensor, size: Size) -> Tensor:
+    """Ids (H, W) int32 at another (height, width)."""
+    if regions.shape == size:
+        return regions
+    return torch.from_numpy(cv2.resize(regions.numpy(), size[::-1], interpolation=cv2.INTER_NEAREST))

@@ -1,0 +1,66 @@
+import pytest
+import torch
+
+from opdm.layers import Layers
+from opdm.motion import FLOWS, Motion
+from opdm.proposals import count_proposals, each_proposal, move_lines, vote_on_regions
+from opdm.segments import find_regions
+
+SIZE = 48
+
+
+def keyframe(shift=0, left=(0.9, 0.1, 0.1), right=(0.1, 0.1, 0.9)):
+    """Two colors, parted by a black line."""
+    lines, color = torch.ones(1, SIZE, SIZE), torch.empty(3, SIZE, SIZE)
+    border = SIZE // 2 + shift
+    color[:, :, :border] = torch.tensor(left).view(3, 1, 1)
+    color[:, :, border:] = torch.tensor(right).view(3, 1, 1)
+    lines[:, :, border - 1 : border + 1], color[:, :, border - 1 : border + 1] = 0, 0
+    return Layers(color, lines)
+
+
+def shifted(shift, references):
+    flow_px = torch.zeros(references, FLOWS, 2, SIZE, SIZE)
+    flow_px[:, :, 0] = shift
+    return Motion(flow_px, torch.zeros(references, FLOWS, 1, SIZE, SIZE))
+
+
+@pytest.mark.parametrize("references", [1, 2])
+def test_right_motion_proposes_the_right_frame(references):
+    target, keyframes = keyframe(0), [keyframe(6)] * references
+    motion, regions = shifted(6, references), find_regions(target.lines)
+    colors = vote_on_regions(keyframes, motion, regions)
+    proposals = torch.stack(list(each_proposal(target.lines, keyframes, motion, regions, colors)))
+    assert proposals.shape == (count_proposals(references), 3, SIZE, SIZE)
+    unmoved = 2 * FLOWS * references
+    for index, proposal in enumerate(proposals):
+        if unmoved <= index < unmoved + references:
+            assert torch.equal(proposal, keyframes[0].color)
+        else:
+            assert (proposal - target.color).abs().max() < 0.03, index
+
+
+def test_drawn_lines_stay_where_they_are_drawn_though_the_motion_is_wrong():
+    target, keyframes = keyframe(0), [keyframe(3)]
+    regions = find_regions(target.lines)
+    motion = shifted(0, 1)
+    colors = vote_on_regions(keyframes, motion, regions)
+    moved, relined, *_, voted = each_proposal(target.lines, keyframes, motion, regions, colors)
+    assert torch.equal(moved, keyframes[0].color)
+    on_line = target.lines[0] == 0
+    assert relined[:, on_line].max() < 0.05
+    assert (voted - target.color).abs().max() < 0.05, "most of each region has the right color, so all of it gets that"
+
+
+def test_a_sure_keyframe_outvotes_an_unsure_one():
+    keyframes = [keyframe(0), keyframe(0, left=(0.1, 0.9, 0.1))]
+    motion = shifted(0, 2)
+    motion.error_px[1] = 40
+    colors = vote_on_regions(keyframes, motion, find_regions(keyframes[0].lines))
+    assert (colors - torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.1, 0.9]])).abs().max() < 0.02
+
+
+def test_lines_move_with_the_keyframe():
+    moved = move_lines([keyframe(6)], shifted(6, 1))
+    assert moved.shape == (1, FLOWS, 1, SIZE, SIZE)
+    assert torch.equal(moved[0, 0, :, :, :40], keyframe(0).lines[:, :, :40])
