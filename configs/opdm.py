@@ -61,7 +61,7 @@ OPDM_TINY = ModelConfig(
 
 OPDM_RUNS = {
     "opdm": Run(
-        description="The paper's model and training: 191 M parameters, 224 px, batch 1, 150 k steps.", model=OPDM
+        description="The paper's model and training: 206 M parameters, 224 px, batch 1, 150 k steps.", model=OPDM
     ),
     "opdm-base": Run(description="The paper's training of a model a quarter of the size.", model=OPDM_BASE),
     "opdm-small": Run(

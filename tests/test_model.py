@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from configs.opdm import OPDM
+from opdm.adapters.offset import OffsetEstimator
 from opdm.config import ChoiceHeadConfig, FlowAdapterConfig, FrameHeadConfig, NoiseHeadConfig, UNetConfig
 from opdm.heads import ChoiceHead
 from opdm.model import OPDMModel
@@ -13,9 +14,13 @@ from tiny import ADAPTER_CONFIGS, make_conditions, make_model, model_config
 HEADS = [NoiseHeadConfig(), FrameHeadConfig(), ChoiceHeadConfig()]
 
 
-def parameters(config):
+def count(build):
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in OPDMModel.from_model_config(config).parameters())
+        return sum(parameter.numel() for parameter in build().parameters())
+
+
+def parameters(config):
+    return count(lambda: OPDMModel.from_model_config(config))
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.kind)
@@ -70,9 +75,12 @@ def test_injection_in_every_block_differs_from_the_first_only():
         assert not torch.allclose(first(*arguments), every(*arguments))
 
 
-def test_a_second_reference_costs_the_paper_what_table_2_says():
+def test_the_full_model_has_the_sizes_of_table_2():
     two, one = parameters(OPDM), parameters(with_one_reference(OPDM))
     assert abs((two - one) / 1e6 - 0.58) < 0.1  # 205.58 M and 205.00 M
+    frozen = count(lambda: OffsetEstimator(OPDM.adapter))
+    assert (two - frozen) / 1e6 == pytest.approx(205.58, rel=0.02)
+    assert (one - frozen) / 1e6 == pytest.approx(205.00, rel=0.02)
 
 
 def with_one_reference(config):
