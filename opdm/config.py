@@ -166,6 +166,9 @@ class ScheduleConfig:
 
     timesteps: int = 500
     """T of the forward process."""
+    betas: Literal["scaled", "unscaled"] = "scaled"
+    """Those of Ho et al. (2020), made for T = 1000: scaled to T, so that the last timestep is almost pure noise, or as
+    they are, so that at T = 500 it still shows the frame. Ours: the paper says neither."""
     zero_terminal_snr: bool = False
     """Rescale the betas so that the last step is pure noise (Lin et al. 2024). Needs a head that predicts the frame."""
 
@@ -179,6 +182,9 @@ class ReverseConfig:
     the noised one is scored, without a reverse pass. `none`: only the noise loss."""
     last_steps: int = 1
     """The k of `last-k`."""
+    start: Literal["noise", "noised-target"] = "noise"
+    """Where `full` and `last-k` begin: at pure noise, as painting does, or at the target with the noise of the last
+    timestep. Ours: the paper does not say."""
     checkpoint: bool = True
     """Recompute each step's activations in the backward pass: memory of one step instead of all."""
 

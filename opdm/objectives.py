@@ -67,6 +67,9 @@ class JointObjective(Objective):
         losses = {"noise": noise_loss(prediction, truth)}
         if "content" in self.weights:
             estimate = self.clean_frame(prediction, noisy_frame, timestep)
+            if self.config.reverse.start == "noised-target":
+                last = torch.full_like(timestep, self.scheduler.config.num_train_timesteps - 1)
+                start = self.scheduler.add_noise(target, start, last)
             frame = (self.generate(self, estimate, start, batch, guidance) + 1) / 2
             losses["content"] = content_loss(frame, batch.target)
             if self.perceptual is not None:

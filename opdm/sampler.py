@@ -14,10 +14,10 @@ BETA_RANGE_AT_1000 = (1e-4, 2e-2)
 def make_scheduler(config: ScheduleConfig, prediction_type: PredictionType) -> DDIMScheduler:
     """DDIM (Song et al. 2021) over a linear schedule.
 
-    Ours: the paper gives T = 500 and 10 steps only. The betas of Ho et al. (2020) are scaled to T, so that the last
-    timestep is almost pure noise, and the sampling grid contains that timestep.
+    Ours: the paper gives T = 500 and 10 steps only. The sampling grid contains the last timestep.
     """
-    first, last = (beta * 1000 / config.timesteps for beta in BETA_RANGE_AT_1000)
+    scale = 1000 / config.timesteps if config.betas == "scaled" else 1
+    first, last = (beta * scale for beta in BETA_RANGE_AT_1000)
     return DDIMScheduler(
         num_train_timesteps=config.timesteps,
         beta_start=first,

@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs import RUNS
+from configs.ablations import TINY
 from opdm.config import Run
 
 
@@ -16,7 +17,9 @@ def main() -> int:
     """Exit status 0 when the run is complete, 2 for a bad request, 130 when interrupted."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
-        print(__doc__ + "\n\nruns:\n" + "\n".join(f"  {n:<24}{run.description}" for n, run in RUNS.items()))
+        shown = {name: run.description for name, run in RUNS.items() if not name.endswith(TINY)}
+        shown["RUN-tiny"] = "Most of these at a size that trains in minutes on two cores."
+        print(__doc__ + "\n\nruns:\n" + "\n".join(f"  {name:<24}{text}" for name, text in shown.items()))
         print("\n`scripts/train.py RUN --help` lists the fields of a run.")
         return 0
     if name not in RUNS:

@@ -12,6 +12,7 @@ from opdm.config import (
     JointObjectiveConfig,
     NoiseHeadConfig,
     ReverseConfig,
+    ScheduleConfig,
 )
 from opdm.objectives import OBJECTIVES, AlignmentObjective, FlowObjective, JointObjective
 from opdm.sampler import reverse_process
@@ -50,6 +51,23 @@ def test_the_generated_frame_is_what_painting_gives():
         for gradient in ("full", "last-k"):
             generate = joint(gradient).generate
             assert torch.allclose(generate(objective, None, start, batch, guidance), painted, atol=1e-5)
+
+
+@pytest.mark.parametrize("start", ["noise", "noised-target"])
+@torch.no_grad()
+def test_the_reverse_pass_starts_where_it_is_told(start):
+    config = JointObjectiveConfig(perceptual_weight=0, reverse=ReverseConfig(start=start))
+    # Unscaled, the last timestep still shows the target.
+    objective = JointObjective(make_model(), config, ScheduleConfig(betas="unscaled"))
+    begins = []
+    objective.generate = lambda _, estimate, begin, *rest: begins.append(begin) or estimate
+    batch = make_batch()
+    objective(batch)
+    _, noise, _ = objective.draw(batch)
+    signal = torch.linspace(1e-4, 2e-2, 500).neg().log1p().sum().exp()
+    noised = signal.sqrt() * (2 * batch.target - 1) + (1 - signal).sqrt() * noise
+    assert torch.allclose(begins[0], noise if start == "noise" else noised, atol=1e-4)
+    assert not torch.allclose(noise, noised, atol=1e-2)
 
 
 def test_randomness_belongs_to_the_sample_and_not_to_the_batch():

@@ -26,6 +26,12 @@ def test_the_papers_schedule_ends_in_almost_pure_noise():
     assert scheduler.alphas_cumprod[0] > 0.999
 
 
+def test_unscaled_betas_are_the_first_half_of_the_thousand():
+    unscaled = make_scheduler(ScheduleConfig(betas="unscaled"), "epsilon")
+    assert torch.allclose(unscaled.betas, torch.linspace(1e-4, 2e-2, 500))
+    assert unscaled.alphas_cumprod[-1] > 1e-3, "the frame still shows"
+
+
 @pytest.mark.parametrize("steps", [1, 2, 5, 10])
 def test_the_grid_begins_at_the_last_timestep(steps):
     grid = sampling_grid(make_scheduler(ScheduleConfig(), "epsilon"), steps)

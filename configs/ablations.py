@@ -1,0 +1,184 @@
+"""The rows of the paper's Tables 2 to 5, and the questions that it leaves open, at full size and tiny.
+
+`scripts/sweep.py` trains and scores them by group. The paper names v1 to v4 without defining them; the order of their
+scores and its text allow one reading.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from configs.opdm import OPDM, OPDM_RUNS
+from opdm.config import (
+    AdapterConfig,
+    CelDataConfig,
+    DeformableAdapterConfig,
+    FlowAdapterConfig,
+    FrameHeadConfig,
+    IdentityAdapterConfig,
+    JointObjectiveConfig,
+    ModelConfig,
+    OffsetAdapterConfig,
+    OptimizerConfig,
+    ReferenceConfig,
+    ReverseConfig,
+    Run,
+    ScheduleConfig,
+)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One row of a table."""
+
+    group: str
+    """The table."""
+    name: str
+    """Of the run; its tiny one has the suffix `-tiny`."""
+    run: Run
+    published_psnr: float | None = None
+    """In the paper, in dB; None where the paper has no such row."""
+
+
+PAPER = OPDM_RUNS["opdm"]
+
+
+def paper(
+    description: str,
+    *,
+    model: ModelConfig = OPDM,
+    objective: JointObjectiveConfig | None = None,
+    schedule: ScheduleConfig | None = None,
+    data: CelDataConfig | None = None,
+) -> Run:
+    """The paper's run with something else in its place."""
+    return replace(
+        PAPER,
+        description=description,
+        model=model,
+        objective=objective or PAPER.objective,
+        schedule=schedule or PAPER.schedule,
+        data=data or PAPER.data,
+    )
+
+
+def reverse(**settings: object) -> JointObjectiveConfig:
+    """The paper's objective with another reverse pass."""
+    return JointObjectiveConfig(reverse=ReverseConfig(**settings))  # type: ignore[arg-type]
+
+
+NO_OFFSETS = replace(OPDM, adapter=IdentityAdapterConfig())
+FRAME_HEAD = replace(OPDM, head=FrameHeadConfig())
+NO_REVERSE = reverse(gradient="none")
+NO_PERCEPTUAL = JointObjectiveConfig(perceptual_weight=0)
+ZERO_SNR = ScheduleConfig(zero_terminal_snr=True)
+SIZE_160 = CelDataConfig(shot_sizes=(160, 192), crop_size=160)
+DRAWN_LINES = CelDataConfig(
+    extracted_lines_share=0, mixed_lines_share=0, blended_lines_share=0, augmented_lines_share=0
+)
+
+
+def kernel(size: Literal[1, 3, 5]) -> ModelConfig:
+    """The paper's model with N x N offsets."""
+    return replace(OPDM, adapter=OffsetAdapterConfig(kernel_size=size))
+
+
+ABLATIONS = (
+    Ablation("table-2", "one-input", paper("Painted from one keyframe.", model=replace(OPDM, references=1)), 29.38),
+    Ablation("table-2", "opdm", PAPER, 31.19),
+    Ablation("table-3", "rdm", paper("Neither offsets nor a reverse pass.", model=NO_OFFSETS,
+             objective=NO_REVERSE), 13.86),
+    Ablation("table-3", "v1", paper("Joint training, no offsets.", model=NO_OFFSETS, objective=NO_PERCEPTUAL), 33.85),
+    Ablation("table-3", "v2", paper("Offsets, no reverse pass.", objective=NO_REVERSE), 14.80),
+    Ablation("table-3", "v3", paper("Joint training with the perceptual loss, no offsets.", model=NO_OFFSETS), 34.08),
+    Ablation("table-3", "v4", paper("Joint training and offsets, no perceptual loss.", objective=NO_PERCEPTUAL), 34.41),
+    Ablation("table-3", "opdm", PAPER, 34.63),
+    Ablation("flow", "flowdm", paper("Optical flow between the drawings in the place of offsets, 160 px.",
+             model=replace(OPDM, adapter=FlowAdapterConfig(encodes="flow"), working_size=160), data=SIZE_160), 32.30),
+    Ablation("flow", "opdm-160", paper("The paper's model at 160 px.", model=replace(OPDM, working_size=160),
+             data=SIZE_160), 34.08),
+    Ablation("kernel", "kernel-1", paper("One offset for each pixel.", model=kernel(1)), 34.32),
+    Ablation("kernel", "kernel-3", paper("3 x 3 offsets for each pixel.", model=kernel(3)), 34.50),
+    Ablation("kernel", "opdm", PAPER, 34.63),
+    Ablation("single-pass", "dcm", OPDM_RUNS["dcm"], 33.65),
+    Ablation("single-pass", "opdm", PAPER, 34.63),
+    Ablation("steps", "steps-5", paper("Five sampling steps in training and painting.",
+             model=replace(OPDM, sampling_steps=5)), 34.44),
+    Ablation("steps", "opdm", PAPER, 34.63),
+    Ablation("lines", "lines-drawn", paper("Lines as drawn, of one kind.", data=DRAWN_LINES)),
+    Ablation("lines", "lines-mixed", paper("Lines drawn and extracted, not augmented.",
+             data=CelDataConfig(augmented_lines_share=0))),
+    Ablation("lines", "opdm", PAPER),
+    Ablation("gradient", "v2", paper("Offsets, no reverse pass.", objective=NO_REVERSE), 14.80),
+    Ablation("gradient", "gradient-one-step", paper("The frame estimated from the noised one is scored.",
+             objective=reverse(gradient="one-step"))),
+    Ablation("gradient", "gradient-last-1", paper("Gradients through the last step of the reverse pass.",
+             objective=reverse(gradient="last-k", last_steps=1))),
+    Ablation("gradient", "gradient-last-3", paper("Gradients through the last three steps of the reverse pass.",
+             objective=reverse(gradient="last-k", last_steps=3))),
+    Ablation("gradient", "opdm", PAPER, 34.63),
+    Ablation("why-joint", "v2", paper("Offsets, no reverse pass.", objective=NO_REVERSE), 14.80),
+    Ablation("why-joint", "frame-v2", paper("Predicts the frame; offsets, no reverse pass.", model=FRAME_HEAD,
+             objective=NO_REVERSE)),
+    Ablation("why-joint", "zero-snr-v2", paper("Predicts the frame from pure noise on; offsets, no reverse pass.",
+             model=FRAME_HEAD, objective=NO_REVERSE, schedule=ZERO_SNR)),
+    Ablation("why-joint", "zero-snr", paper("Predicts the frame from pure noise on, with joint training.",
+             model=FRAME_HEAD, schedule=ZERO_SNR)),
+    Ablation("why-joint", "opdm", PAPER, 34.63),
+    Ablation("switches", "start-noised-target", paper("The reverse pass of the training starts at the noised target.",
+             objective=reverse(start="noised-target"))),
+    Ablation("switches", "betas-unscaled", paper("Noise schedule of T = 1000, cut at T = 500.",
+             schedule=ScheduleConfig(betas="unscaled"))),
+    Ablation("switches", "inject-every-block", paper("Features are added in every block of the encoder.",
+             model=replace(OPDM, unet=replace(OPDM.unet, injection="every_block")))),
+    Ablation("switches", "opdm", PAPER),
+)  # fmt: skip
+GROUPS = tuple(dict.fromkeys(ablation.group for ablation in ABLATIONS))
+
+
+def tiny(run: Run) -> Run:
+    """The same question at a size that trains in minutes on two cores: 0.5 M parameters, 64 px, 500 steps."""
+    widths = (16, 24, 32, 48)
+    model = replace(
+        run.model,
+        unet=replace(
+            run.model.unet,
+            widths=widths,
+            blocks_per_level=1,
+            attention_levels=(3,),
+            attention_head_width=16,
+            norm_groups=8,
+        ),
+        reference=ReferenceConfig(blocks_per_level=1),
+        adapter=tiny_adapter(run.model.adapter),
+        working_size=64,
+    )
+    return replace(
+        run,
+        model=model,
+        data=replace(run.data, shot_sizes=(64, 80), crop_size=64, longest_gap=4, most_drawings=3),
+        optimizer=OptimizerConfig(lr=1e-3, warmup_steps=50, decay="cosine", ema_decay=0.99),
+        steps=500,
+        batch_size=4,
+        checkpoint_every=100,
+        validate_every=250,
+        validation_shots=8,
+        workers=1,
+    )
+
+
+def tiny_adapter(config: AdapterConfig) -> AdapterConfig:
+    """The adapter at the widths of `tiny`."""
+    if isinstance(config, OffsetAdapterConfig | DeformableAdapterConfig):
+        return replace(config, widths=(8, 8, 16, 16), blocks_per_level=1)
+    if isinstance(config, FlowAdapterConfig):
+        return replace(config, blocks_per_level=1)
+    return config
+
+
+TINY = "-tiny"
+ABLATION_RUNS = {ablation.name: ablation.run for ablation in ABLATIONS if ablation.name not in OPDM_RUNS} | {
+    ablation.name + TINY: replace(
+        tiny(ablation.run), description=f"{ablation.name} at a size that trains in minutes on two cores."
+    )
+    for ablation in ABLATIONS
+}
