@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from configs.opdm import OPDM, OPDM_RUNS
+from configs.pretraining import OFFSETS
 from opdm.config import (
     AdapterConfig,
     CelDataConfig,
@@ -176,9 +177,17 @@ def tiny_adapter(config: AdapterConfig) -> AdapterConfig:
 
 
 TINY = "-tiny"
-ABLATION_RUNS = {ablation.name: ablation.run for ablation in ABLATIONS if ablation.name not in OPDM_RUNS} | {
-    ablation.name + TINY: replace(
-        tiny(ablation.run), description=f"{ablation.name} at a size that trains in minutes on two cores."
-    )
-    for ablation in ABLATIONS
+ESTIMATORS = {5: "offset-pretraining", 3: "offset-pretraining-3", 1: "offset-pretraining-1"}
+"""The run that trains the estimator of N x N offsets."""
+ESTIMATOR_RUNS = {
+    ESTIMATORS[5]: OFFSETS,
+    ESTIMATORS[3]: replace(OFFSETS, description="Estimator of 3 x 3 offsets for kernel-3.", model=kernel(3)),
+    ESTIMATORS[1]: replace(OFFSETS, description="Estimator of single offsets for kernel-1.", model=kernel(1)),
 }
+
+FULL_RUNS = {ablation.name: ablation.run for ablation in ABLATIONS} | ESTIMATOR_RUNS
+TINY_RUNS = {
+    name + TINY: replace(tiny(run), description=f"{name} at a size that trains in minutes on two cores.")
+    for name, run in FULL_RUNS.items()
+}
+ABLATION_RUNS = FULL_RUNS | TINY_RUNS

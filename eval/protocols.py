@@ -203,6 +203,12 @@ TABLE = (
         kind=GENERATED, rule=ends, size=(224, 224), metrics=EXACT, frames=17,
     ),
     Protocol(
+        name="generated-tiny",
+        description="Generated shots of five frames at 64 x 64, three painted between two, lines as drawn (this "
+        "project; for runs that train in minutes).",
+        kind=GENERATED, rule=ends, size=(64, 64), metrics=("psnr", "ssim", "qssim", "region_color"), frames=5, shots=40,
+    ),
+    Protocol(
         name="generated-lines",
         description="The shots of generated-8 as drawn and under every line extractor, and with drawings by one "
         "extractor but keyframes' lines by another (the question of OPDM, section 4.5; this project's setting).",

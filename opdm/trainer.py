@@ -5,10 +5,12 @@ import math
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from statistics import fmean
 
 import cv2
 import torch
@@ -74,6 +76,7 @@ class Trainer:
         self.accelerator.register_for_checkpointing(self.ema)
         progress = load_checkpoint(self.accelerator, folder / "checkpoints") or {"step": 0, "skipped": 0}
         self.step, self.skipped = int(progress["step"]), int(progress["skipped"])
+        self.timed_steps: list[float] = []
 
     def train(self) -> bool:
         """Train to the last step, the time limit or Ctrl-C, and save; True when the run is complete."""
@@ -96,11 +99,16 @@ class Trainer:
     def _advance(self, batches: Iterator[Batch], report: Report) -> None:
         """One optimizer step and whatever is due after it."""
         run = self.run
+        began = time.perf_counter()
         losses, norm = self._optimize(batches)
+        self.timed_steps.append(time.perf_counter() - began)
         self.step += 1
         report.advance(self.step, losses["loss"])
         if self.step % run.log_every == 0 or self.step == run.steps:
-            report.record(self.step, {**losses, "gradient_norm": norm, "lr": self._lr(), "skipped": self.skipped})
+            facts = {"gradient_norm": norm, "lr": self._lr(), "skipped": self.skipped}
+            cost = {"seconds_per_step": fmean(self.timed_steps)} | peak_memory()
+            report.record(self.step, losses | facts | cost)
+            self.timed_steps.clear()
         if self.step % run.checkpoint_every == 0:
             self._save(report)
         if self.step % run.validate_every == 0 or self.step == run.steps:
@@ -223,6 +231,18 @@ def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
         return config.lr
     done = (step - config.warmup_steps) / max(steps - config.warmup_steps, 1)
     return config.lr * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def peak_memory() -> dict[str, float]:
+    """`peak_memory_mib` of this process so far, of the GPU where there is one; nothing where the system cannot say."""
+    if torch.cuda.is_available():
+        return {"peak_memory_mib": torch.cuda.max_memory_allocated() / 2**20}
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return {}
+    unit = 1 if sys.platform == "darwin" else 2**10  # bytes there, kibibytes elsewhere
+    return {"peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20}
 
 
 def give_way(worker: int) -> None:

@@ -1,0 +1,253 @@
+"""Train and score groups of ablations, and lay the paper's numbers beside ours.
+
+    python scripts/sweep.py table-3 --size tiny --seeds 2
+    python scripts/sweep.py all --size full --protocol atd12k-224 --data ATD-12K
+    python scripts/sweep.py gradient why-joint --size tiny --fields --objective.perceptual-weight 0
+
+Each row is a run of configs/ablations.py. OUTPUT/ROW/SEED/ holds its training and its scores; table.md, table.csv and
+sweep.html show them all, and are written anew whenever a row is done. The same command continues after a kill. As many
+rows train at once as there are GPUs, or one on the CPU; one that fails says so in its row and stops nothing else.
+"""
+
+import argparse
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from configs import RUNS
+from configs.ablations import ABLATIONS, ESTIMATORS, GROUPS, TINY, Ablation
+from opdm.config import OffsetAdapterConfig, Run
+from opdm.errors import InputError
+from sweep_report import Result, write_reports
+
+ROOT = Path(__file__).resolve().parents[1]
+SUFFIX = {"tiny": TINY, "full": ""}
+PROTOCOL = {"tiny": "generated-tiny", "full": "generated-1"}
+"""What a size is scored by unless another protocol is asked for."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all jobs of a sweep have in common."""
+
+    size: str
+    output: Path
+    protocol: str
+    data: Path | None
+    clips: int | None
+    fields: tuple[str, ...]
+    """Options for every training, as scripts/train.py takes them."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training, and what it is scored by."""
+
+    name: str
+    """Of the run, without its size."""
+    seed: int
+    settings: Settings
+
+    @property
+    def run(self) -> Run:
+        """As configs/ has it."""
+        return RUNS[self.name + SUFFIX[self.settings.size]]
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this job is."""
+        return self.settings.output / self.name / str(self.seed)
+
+    @property
+    def estimator(self) -> "Job | None":
+        """The training of the offset estimator that this one needs first."""
+        adapter = self.run.model.adapter
+        if self.name in ESTIMATORS.values() or not isinstance(adapter, OffsetAdapterConfig):
+            return None
+        return Job(ESTIMATORS[adapter.kernel_size], self.seed, self.settings)
+
+    @property
+    def training(self) -> list[str]:
+        """The command that trains it, or goes on."""
+        command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
+        command += ["--mixed_precision", self.run.precision, "--dynamo_backend", "no", "scripts/train.py"]
+        command += [self.name + SUFFIX[self.settings.size], "--output", str(self.folder / "run")]
+        command += ["--seed", str(self.seed)]
+        if self.estimator is None:
+            return command + [*self.settings.fields] * (self.name not in ESTIMATORS.values())
+        pipeline = self.estimator.folder / "run" / "pipeline"
+        return [*command, "--model.adapter.estimator", str(pipeline), *self.settings.fields]
+
+    @property
+    def scoring(self) -> list[str]:
+        """The command that scores it."""
+        command = [sys.executable, "eval/evaluate.py", "--protocol", self.settings.protocol]
+        command += [
+            "--methods",
+            f"{self.name}={self.folder / 'run' / 'pipeline'}",
+            "--output",
+            str(self.folder / "eval"),
+        ]
+        command += ["--data", str(self.settings.data)] if self.settings.data else []
+        return command + (["--clips", str(self.settings.clips)] if self.settings.clips else [])
+
+    @property
+    def report(self) -> Path:
+        """The scores."""
+        return self.folder / "eval" / "report.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0 when every row is there, 1 when some failed, 2 for a bad request, 130 when interrupted."""
+    options = parse(arguments)
+    try:
+        rows = choose_rows(options.groups)
+        if options.seeds < 1:
+            raise InputError(f"--seeds {options.seeds}: give at least one")
+    except InputError as error:
+        print(f"sweep.py: error: {error}", file=sys.stderr)
+        return 2
+    settings = Settings(
+        options.size,
+        options.output.resolve(),
+        options.protocol or PROTOCOL[options.size],
+        options.data and options.data.resolve(),
+        options.clips,
+        tuple(options.fields),
+    )
+    jobs = [Job(name, seed, settings) for seed in range(options.seeds) for name in dict.fromkeys(r.name for r in rows)]
+    results: list[Result] = []
+    try:
+        for result in run_all(jobs, find_devices(), rows):
+            results.append(result)
+            report(rows, results, settings)
+    except KeyboardInterrupt:
+        print("\nsweep.py: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    print((settings.output / "table.md").read_text(encoding="utf-8"))
+    print(f"curves and samples: {settings.output / 'sweep.html'}")
+    return int(any(result.failure for result in results))
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("groups", nargs="+", metavar="GROUP", help=f"all, or some of {', '.join(GROUPS)}")
+    parser.add_argument("--size", choices=list(SUFFIX), default="tiny", help="of the runs (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each row (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("runs/sweep"), help="folder (default: %(default)s)")
+    parser.add_argument("--protocol", help=f"of eval/evaluate.py (default: {PROTOCOL})")
+    parser.add_argument("--data", type=Path, help="folder of the protocol's data set")
+    parser.add_argument("--clips", type=int, help="score on so many clips only")
+    parser.add_argument(
+        "--fields", nargs=argparse.REMAINDER, default=[], help="options for every training, last of all"
+    )
+    return parser.parse_args(arguments)
+
+
+def choose_rows(groups: Sequence[str]) -> list[Ablation]:
+    """The rows of the groups. Raises InputError."""
+    if unknown := [group for group in groups if group not in (*GROUPS, "all")]:
+        raise InputError(f"no group is called {', '.join(unknown)}; there are all, {', '.join(GROUPS)}")
+    return [ablation for ablation in ABLATIONS if "all" in groups or ablation.group in groups]
+
+
+def find_devices() -> list[str | None]:
+    """What a job may be given: the number of a GPU, or None, the CPU."""
+    import torch
+
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return list(visible.split(",")[:count] if visible else map(str, range(count))) if count else [None]
+
+
+def run_all(jobs: Sequence[Job], devices: Sequence[str | None], rows: Sequence[Ablation]) -> Iterator[Result]:
+    """Estimators first, then everything else; results as they come."""
+    from tqdm import tqdm
+
+    estimators = list(dict.fromkeys(job.estimator for job in jobs if job.estimator))
+    free: queue.Queue[str | None] = queue.Queue()
+    for device in devices:
+        free.put(device)
+    stop = threading.Event()
+    with tqdm(total=len(estimators) + len(jobs), unit="run") as bar, ThreadPoolExecutor(len(devices)) as pool:
+        try:
+            for wave in (estimators, jobs):
+                for result in pool.map(lambda job: run_on(job, free, stop, bar), wave):
+                    bar.update()
+                    if result.name not in ESTIMATORS.values():
+                        yield result
+        except BaseException:
+            stop.set()
+            raise
+
+
+def run_on(job: Job, free: "queue.Queue[str | None]", stop: threading.Event, bar: object) -> Result:
+    """Train and score one job on the next free device."""
+    if stop.is_set():
+        return Result(job.name, job.seed, job.folder, "not begun")
+    device = free.get()
+    try:
+        bar.set_postfix_str(f"{job.name}, seed {job.seed}")  # type: ignore[attr-defined]
+        return run_job(job, device)
+    finally:
+        free.put(device)
+
+
+def run_job(job: Job, device: str | None) -> Result:
+    """Train and score one job; a failure is part of the result."""
+    steps = [job.training] if job.name in ESTIMATORS.values() else [job.training, job.scoring]
+    if is_complete(job):
+        return Result(job.name, job.seed, job.folder, None)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    environment = dict(os.environ, CUDA_VISIBLE_DEVICES=device or "", ACCELERATE_USE_CPU=str(device is None).lower())
+    for command in steps:
+        with open(job.folder / "log.txt", "w", encoding="utf-8") as log:
+            finished = subprocess.run(
+                command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
+            )
+        if finished.returncode:
+            return Result(job.name, job.seed, job.folder, reason(job.folder / "log.txt"))
+    return Result(job.name, job.seed, job.folder, None)
+
+
+def is_complete(job: Job) -> bool:
+    """Whether it was trained to its last step and scored, with what is asked for now."""
+    asked = job.folder / "command.json"
+    command = json.dumps([job.training[1:], job.scoring[1:]])
+    if asked.exists() and asked.read_text(encoding="utf-8") == command:
+        return job.report.exists()
+    asked.parent.mkdir(parents=True, exist_ok=True)
+    asked.write_text(command, encoding="utf-8")
+    return False
+
+
+def reason(log: Path) -> str:
+    """The last line that a failed command wrote, which is its error."""
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line]
+    return (errors or lines or ["no word"])[-1].strip()
+
+
+def report(rows: Sequence[Ablation], results: Sequence[Result], settings: Settings) -> None:
+    """Write the tables of what is known so far."""
+    facts = {
+        "size": settings.size,
+        "protocol": settings.protocol,
+        "data": str(settings.data) if settings.data else None,
+        "fields": " ".join(settings.fields) or None,
+    }
+    write_reports(rows, results, facts, settings.output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+import csv
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+import sweep
+from configs import RUNS
+from configs.ablations import ABLATIONS, ESTIMATORS, GROUPS, TINY
+from sweep_report import CURVE
+
+
+class Machine:
+    """Stands in for the commands of a sweep: notes them, and writes what they would; the run `broken` fails."""
+
+    def __init__(self, broken=None):
+        self.commands, self.broken = [], broken
+
+    def run(self, command, *, env, stdout, **_):
+        self.commands.append((command, env["CUDA_VISIBLE_DEVICES"]))
+        if self.broken and any(self.broken == word for word in command):
+            stdout.write("step 1\ntrain.py: error: nothing to be had\n")
+            return SimpleNamespace(returncode=2)
+        folder = Path(command[command.index("--output") + 1])
+        folder.mkdir(parents=True, exist_ok=True)
+        if "eval/evaluate.py" in command:
+            seed = int(folder.parent.name)
+            mean = {"psnr": {"mean": 20.0 + seed}, "ssim": None}
+            (folder / "report.json").write_text(json.dumps({"methods": {"x": {"mean": mean}}}))
+        else:
+            lines = [{"step": 1, "seconds_per_step": 0.5, "peak_memory_mib": 100.0}, {"step": 2, CURVE: 21.5}]
+            (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+            (folder / "samples").mkdir(exist_ok=True)
+            cv2.imwrite(str(folder / "samples" / "step-00000002.png"), np.zeros((4, 4, 3), np.uint8))
+        return SimpleNamespace(returncode=0)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    machine = Machine()
+    monkeypatch.setattr(sweep.subprocess, "run", machine.run)
+    monkeypatch.setattr(sweep, "find_devices", lambda: [None])
+    return machine
+
+
+def rows_of(folder):
+    with open(folder / "table.csv", encoding="utf-8") as file:
+        return {(row["group"], row["run"]): row for row in csv.DictReader(file)}
+
+
+def test_every_row_has_a_run_of_both_sizes():
+    for ablation in ABLATIONS:
+        full, tiny = RUNS[ablation.name], RUNS[ablation.name + TINY]
+        assert full == ablation.run
+        assert type(full.model.adapter) is type(tiny.model.adapter)
+        assert (full.objective, full.schedule) == (tiny.objective, tiny.schedule)
+        assert full.model.sampling_steps == tiny.model.sampling_steps
+
+
+def test_rows_of_one_group_differ():
+    for group in GROUPS:
+        runs = [ablation.run for ablation in ABLATIONS if ablation.group == group]
+        assert all(one != other for i, one in enumerate(runs) for other in runs[:i]), group
+
+
+def test_a_sweep_trains_each_run_once_and_scores_it(machine, tmp_path, capsys):
+    assert sweep.main(["table-3", "why-joint", "--seeds", "2", "--output", str(tmp_path)]) == 0
+    trained = [command for command, _ in machine.commands if "scripts/train.py" in command]
+    names = [command[command.index("scripts/train.py") + 1] for command in trained]
+    assert names[:2] == [ESTIMATORS[5] + TINY] * 2, "estimators come first, one for each seed"
+    rows = {ablation.name for ablation in ABLATIONS if ablation.group in ("table-3", "why-joint")}
+    assert sorted(names[2:]) == sorted(2 * [name + TINY for name in rows])
+    row = rows_of(tmp_path)["table-3", "v4"]
+    assert row["paper, PSNR"] == "34.41"
+    assert row["psnr"].startswith("20.5 ± 0.71")
+    assert row["seconds_per_step"].startswith("0.5")
+    assert row["failed"] == ""
+    assert "| table-3 | rdm |" in capsys.readouterr().out
+
+
+def test_the_estimator_is_frozen_into_runs_with_offsets_only(machine, tmp_path):
+    sweep.main(["table-3", "kernel", "--output", str(tmp_path)])
+    frozen = {}
+    for command, _ in machine.commands:
+        if "scripts/train.py" in command:
+            field = "--model.adapter.estimator"
+            name = command[command.index("scripts/train.py") + 1].removesuffix(TINY)
+            frozen[name] = Path(command[command.index(field) + 1]).parts[-4] if field in command else None
+    assert frozen["v1"] is None
+    assert frozen["opdm"] == "offset-pretraining"
+    assert frozen["kernel-3"] == "offset-pretraining-3"
+
+
+def test_done_rows_are_not_done_again(machine, tmp_path):
+    arguments = ["table-3", "--output", str(tmp_path)]
+    sweep.main(arguments)
+    machine.commands.clear()
+    sweep.main(arguments)
+    # A training that is complete ends at once; only estimators, which have no scores, are asked again.
+    assert all(any(ESTIMATORS[5] in word for word in command) for command, _ in machine.commands)
+    sweep.main([*arguments, "--fields", "--steps", "7"])
+    assert any("7" in command for command, _ in machine.commands), "other fields are another sweep"
+
+
+def test_a_failure_is_told_in_its_row_and_stops_nothing(machine, tmp_path):
+    machine.broken = "v3-tiny"
+    assert sweep.main(["table-3", "--output", str(tmp_path)]) == 1
+    rows = rows_of(tmp_path)
+    assert rows["table-3", "v3"]["failed"] == "seed 0: train.py: error: nothing to be had"
+    assert rows["table-3", "v3"]["psnr"] == ""
+    assert all(rows["table-3", name]["psnr"] for name in ("rdm", "v1", "v2", "v4", "opdm"))
+
+
+def test_every_gpu_gets_work(machine, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "find_devices", lambda: ["0", "3"])
+    sweep.main(["table-3", "--output", str(tmp_path)])
+    assert {device for _, device in machine.commands} <= {"0", "3"}
+
+
+def test_the_page_opens_offline(machine, tmp_path):
+    sweep.main(["steps", "--output", str(tmp_path)])
+    found = []
+
+    class Page(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            found.append((tag, dict(attributes)))
+
+    Page().feed((tmp_path / "sweep.html").read_text(encoding="utf-8"))
+    sources = [attributes["src"] for tag, attributes in found if tag == "img"]
+    assert sources and all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not [tag for tag, attributes in found if tag in ("script", "link") or "href" in attributes]
+    assert any(tag == "polyline" for tag, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["table-9"], "no group is called table-9; there are all, table-2"), (["steps", "--seeds", "0"], "at least one")],
+)
+def test_bad_requests_get_one_line(machine, tmp_path, capsys, arguments, message):
+    assert sweep.main([*arguments, "--output", str(tmp_path)]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
