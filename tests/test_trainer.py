@@ -30,8 +30,13 @@ ROOT = Path(__file__).parents[1]
 SMALL = ["--data.shot-sizes", "32", "32", "--data.crop-size", "32", "--validation-shots", "0"]
 
 
+COSTS = ("seconds_per_step", "peak_memory_mib")
+
+
 def records(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    """What was recorded, but for what each step took."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name not in COSTS} for line in lines]
 
 
 def weights(folder):
@@ -51,6 +56,14 @@ def launch(*arguments, processes=1, wait=True):
     return subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, start_new_session=True
     )
+
+
+def test_what_a_step_takes_is_recorded(tmp_path):
+    Trainer(make_run(), tmp_path, cpu=True).train()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    costs = [[line[name] for name in COSTS] for line in lines if "loss" in line]
+    assert costs
+    assert all(seconds > 0 and mebibytes > 10 for seconds, mebibytes in costs)
 
 
 def test_two_steps_and_two_more_equal_four(tmp_path):
