@@ -115,7 +115,8 @@ def run_protocol(evaluation: Evaluation) -> tuple[dict, "list[Task]", dict[str, 
     methods = parse_methods(evaluation.methods)
     tasks, left_out = make_tasks(protocol, evaluation.data, evaluation.clips)
     facts = describe_protocol(protocol, evaluation)
-    keep_record(output / "shots" / "protocol.json", facts)
+    # How many clips may change: further ones join those that are there.
+    keep_record(output / "shots" / "protocol.json", {k: v for k, v in facts.items() if k != "changed"})
     tasks = write_shots(tasks, output / "shots")
     computing = Computing(device=evaluation.device, batch_size=evaluation.batch_size)
     settings = paint_all(methods, tasks, output, computing)

@@ -32,16 +32,23 @@ def describe_environment() -> dict:
             packages[package] = version(package)
         except PackageNotFoundError:
             packages[package] = None
-    git = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": git.stdout.strip() or None,
+        "commit": find_commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": packages,
     }
+
+
+def find_commit() -> str | None:
+    """Of this checkout; None outside of one, or without git."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return git.stdout.strip() or None
 
 
 def build_report(

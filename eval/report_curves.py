@@ -25,6 +25,8 @@ def plot_section(report: Mapping, tasks: Sequence[Task]) -> str:
         f'<button type="button" data-choose="{name}">{escape(COLUMNS[name].heading)}</button>' for name in scores
     )
     plots = "".join(f'<div data-score="{name}">{plots_of(report, tasks, name)}</div>' for name in scores)
+    if "<svg" not in plots:
+        return ""
     body = f'<div class="controls">{choices}</div><div class="legend">{legend}</div>{plots}'
     return section(
         "Where it holds and where it breaks", "Press a method to hide it; a point tells its frame or clip.", body
@@ -48,7 +50,7 @@ def plots_of(report: Mapping, tasks: Sequence[Task], score: str) -> str:
     ]
     head = f"<h3>Frame by frame{': the worst clips first' * (len(ranked) > 1)}</h3>"
     return f'<div class="plots">{"".join(figures)}</div>' + (
-        f'<br>{head}<br><div class="plots small">{"".join(small)}</div>' if small else ""
+        f'<br>{head}<br><div class="plots small">{"".join(small)}</div>' if any(small) else ""
     )
 
 

@@ -39,6 +39,11 @@ class Strip:
     errors: dict[str, str]
     """Error maps by method."""
 
+    def caption(self, name: str) -> str:
+        """Of a given picture; that of a keyframe tells how far away it is."""
+        k = keyframes_around(self.task, self.frame).get(name)
+        return name if k is None else f"{name}, {abs(k - self.frame)} away"
+
     @property
     def stem(self) -> str:
         """Of the frame."""
@@ -91,11 +96,7 @@ def make_strips(worst: Sequence[tuple[Task, int]], folders: Mapping[str, Path]) 
 def make_strip(task: Task, i: int, folders: Mapping[str, Path]) -> Strip:
     """The pictures of frame i."""
     target = task.clip.color(i)
-    given = {}
-    before = [k for k in task.keyframes if k < i][-1:]
-    after = [k for k in task.keyframes if k > i][:1]
-    for k, title in [*((k, f"{i - k} before") for k in before), *((k, f"{k - i} after") for k in after)]:
-        given[f"keyframe {title}"] = embed(task.clip.color(k))
+    given = {name: embed(task.clip.color(k)) for name, k in keyframes_around(task, i).items()}
     if task.clip.lines is not None:
         given["drawing"] = embed(task.clip.lines(i))
     given["true frame"] = embed(target)
@@ -104,6 +105,13 @@ def make_strip(task: Task, i: int, folders: Mapping[str, Path]) -> Strip:
         frame = read_frame(match_frames(folder / task.name, task)[task.clip.stems[i]])
         painted[label], errors[label] = embed(frame), embed(error_map(frame, target))
     return Strip(task, i, given, painted, errors)
+
+
+def keyframes_around(task: Task, i: int) -> dict[str, int]:
+    """The nearest keyframes of frame i on either side."""
+    earlier = [("earlier keyframe", k) for k in task.keyframes if k < i][-1:]
+    later = [("later keyframe", k) for k in task.keyframes if k > i][:1]
+    return dict(earlier + later)
 
 
 def make_film(task: Task, folders: Mapping[str, Path]) -> Film:

@@ -1,5 +1,6 @@
 """The report as one HTML file that opens offline: table, slider, clips in motion, plots, and the worst frames first."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -37,9 +38,8 @@ def make_page(report: Mapping, tasks: Sequence[Task], folders: Mapping[str, Path
         "script": (PAGE / "page.js").read_text(encoding="utf-8"),
     }
     page = (PAGE / "page.html").read_text(encoding="utf-8")
-    for name, part in parts.items():
-        page = page.replace("{{" + name + "}}", part)
-    return page
+    # In one pass: a part that has such braces itself, as the name of a clip may, stays as it is.
+    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], page)
 
 
 def key_facts(report: Mapping) -> Iterator[tuple[str, object]]:
@@ -69,7 +69,9 @@ def table_section(report: Mapping) -> str:
         )
         rows.append(f'<tr class="truth"><th scope="row">{TRUE}</th>{cells}</tr>')
     table = scrolling_table(f"<th>method</th>{head}", "".join(rows))
-    return section("Scores", "<br>".join(map(escape, notes(report))), table + group_tables(report) + lead_table(report))
+    beneath = "".join(f'<p class="hint">{escape(note)}</p>' for note in notes(report))
+    hint = "The best of each column stands out; definitions are at the end of the page."
+    return section("Scores", hint, table + beneath + group_tables(report) + lead_table(report))
 
 
 def scrolling_table(head: str, body: str) -> str:

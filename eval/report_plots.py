@@ -28,7 +28,8 @@ def draw_plot(
     ys = [y * column.scale for points in series.values() for _, y, _ in points]
     if not ys:
         return ""
-    x_ticks = sorted(x_labels) if x_labels else [tick for tick in ticks(min(xs), max(xs), 8) if tick == int(tick)]
+    whole = [tick for tick in ticks(min(xs), max(xs), 8) if tick == int(tick) and min(xs) <= tick <= max(xs)]
+    x_ticks = sorted(x_labels) if x_labels else whole
     y_ticks = ticks(min(ys), max(ys), 5)
     place = Axes(min(xs), max(xs), min(y_ticks[0], *ys), max(y_ticks[-1], *ys))
     names = x_labels or {tick: f"{tick:g}" for tick in x_ticks}

@@ -25,7 +25,7 @@ def viewer_section(strips: Sequence[Strip]) -> str:
     """Two pictures of a frame beneath a slider."""
     if not strips:
         return ""
-    layers = [*strips[0].painted, *strips[0].given]
+    layers = list(dict.fromkeys(name for strip in strips for name in (*strip.painted, *strip.given)))
     frames = "".join(f'<option value="strip{n}">{escape(strip.name)}</option>' for n, strip in enumerate(strips))
     left, right = (options(layers, chosen) for chosen in (layers[0], "true frame"))
     body = f"""<div class="viewer card">
@@ -47,17 +47,17 @@ def options(names: Sequence[str], chosen: str) -> str:
 
 def film_section(strips: Sequence[Strip], folders: Mapping[str, Path]) -> str:
     """The clip of the worst frame in motion, where flicker shows that no single frame has."""
-    tasks = [strip.task for strip in strips if 4 < len(strip.task.clip) <= LONGEST_FILM][:1]
-    if not tasks:
+    strip = next((strip for strip in strips if 4 < len(strip.task.clip) <= LONGEST_FILM), None)
+    if strip is None:
         return ""
-    film = make_film(tasks[0], folders)
+    film, start = make_film(strip.task, folders), strip.frame
     figures = "".join(
-        f'<figure><img alt="{escape(name)}" src="{pictures[0]}"><figcaption>{escape(name)}</figcaption></figure>'
+        f'<figure><img alt="{escape(name)}" src="{pictures[start]}"><figcaption>{escape(name)}</figcaption></figure>'
         for name, pictures in film.layers.items()
     )
     last = len(film.task.clip) - 1
     body = f"""<div class="film card" data-fps="{FILM_FPS}"><div class="controls"><button type="button">▶ play</button>
-<input type="range" min="0" max="{last}" value="0" aria-label="frame">
+<input type="range" min="0" max="{last}" value="{start}" aria-label="frame">
 <span class="hint">{escape(film.task.name)}</span></div><div class="films">{figures}</div>
 <script type="application/json">{json.dumps(list(film.layers.values()))}</script></div>"""
     return section("In motion", "The clip of the worst frame, with its keyframes.", body)
@@ -81,7 +81,7 @@ def strip_card(report: Mapping, number: int, strip: Strip) -> str:
     """One frame: what was given, then what each method made of it."""
     given = "".join(
         f'<figure><img loading="lazy" alt="{escape(name)}" data-layer="{escape(name)}" src="{uri}">'
-        f"<figcaption>{escape(name)}</figcaption></figure>"
+        f"<figcaption>{escape(strip.caption(name))}</figcaption></figure>"
         for name, uri in strip.given.items()
     )
     painted = "".join(

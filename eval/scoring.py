@@ -106,9 +106,13 @@ def score_all(
     total = sum(len(task.clip) for task in tasks)
     with tqdm(total=total, unit="frame", desc="scoring", leave=False, disable=None) as bar:
         for task in tasks:
+            assert task.clip.paths, "tasks are scored from disk"
             painted = {label: match_frames(folder / task.name, task) for label, folder in folders.items()}
             files = {label: cache and cache / label / f"{task.name or 'clip'}.json" for label in folders}
-            kept = {label: read_kept(files[label], painted[label], per_clip, flow.name) for label in folders}
+            kept = {
+                label: read_kept(files[label], [*painted[label].values(), *task.clip.paths], per_clip, flow.name)
+                for label in folders
+            }
             missing = {label: painted[label] for label in folders if kept[label] is None}
             fresh = score_clip(task, missing, per_clip, flow, bar.update) if missing else {}
             for label in folders:
@@ -235,13 +239,13 @@ def keep(file: Path, scores: ClipScores, metrics: Sequence[str], flow: str) -> N
     write_text(file, json.dumps(record) + "\n")
 
 
-def read_kept(file: Path | None, painted: Mapping[str, Path], metrics: Sequence[str], flow: str) -> ClipScores | None:
+def read_kept(file: Path | None, frames: Sequence[Path], metrics: Sequence[str], flow: str) -> ClipScores | None:
     """The kept scores, unless a frame is newer or they are of other metrics."""
     if file is None or not file.exists():
         return None
     record = json.loads(file.read_text(encoding="utf-8"))
     written = file.stat().st_mtime_ns
-    is_old = any(path.stat().st_mtime_ns > written for path in painted.values())
+    is_old = any(path.stat().st_mtime_ns > written for path in frames)
     if is_old or record["flow"] != flow or not set(metrics) <= set(record["metrics"]):
         return None
     return ClipScores(record["frames"], record["clip"])

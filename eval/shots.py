@@ -30,6 +30,8 @@ Size = tuple[int, int]
 
 def make_tasks(protocol: Protocol, root: Path | None, at_most: int | None) -> tuple[list[Task], dict[str, str]]:
     """The tasks of a protocol, of at most so many clips; and what is left out, with the reason. Raises InputError."""
+    if at_most is not None and at_most < 1:
+        raise InputError(f"--clips {at_most}: give 1 or more")
     clips = find_clips(protocol, root)[:at_most]
     styles, left_out = usable_lines(protocol, clips)
     tasks = []
@@ -65,18 +67,27 @@ def find_clips(protocol: Protocol, root: Path | None) -> list[Clip]:
 
 def usable_lines(protocol: Protocol, clips: list[Clip]) -> tuple[list[Lines], dict[str, str]]:
     """The line styles that can be had here. Raises InputError where the only one cannot."""
+    sources = {lines: {lines.drawings, lines.keyframes or lines.drawings} - {NO_LINES} for lines in protocol.lines}
+    # Each is tried once: looking for weights on a hub takes long without a network.
+    faults = {source: find_fault(clips[0], source) for source in sorted(set().union(*sources.values()))}
     usable, left_out = [], {}
     for lines in protocol.lines:
-        try:
-            for source in {lines.drawings, lines.keyframes or lines.drawings} - {NO_LINES}:
-                find_lines(clips[0], source)(0)
-        except InputError as error:
-            if len(protocol.lines) == 1:
-                raise InputError(f"{error}; or take other line art with --extractor") from error
-            left_out[f"lines {lines.name}"] = str(error)
+        if fault := next(filter(None, (faults[source] for source in sources[lines])), None):
+            left_out[f"lines {lines.name}"] = fault
         else:
             usable.append(lines)
+    if not usable:
+        raise InputError(f"{next(iter(left_out.values()))}, or take other line art with --extractor")
     return usable, left_out
+
+
+def find_fault(clip: Clip, source: str) -> str | None:
+    """Why a clip cannot be had in lines of a source; None where it can."""
+    try:
+        find_lines(clip, source)(0)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def make_task(clip: Clip, keyframes: tuple[int, ...], lines: Lines, protocol: Protocol) -> Task:
@@ -94,7 +105,7 @@ def find_lines(clip: Clip, source: str) -> partial[Tensor]:
     """Lines (1, H, W) by frame, drawn or extracted from the frame at its own size. Raises InputError."""
     if source == DRAWN:
         if clip.lines is None:
-            raise InputError(f"{clip.name}: the data set has no drawings of it")
+            raise InputError(f"{clip.name}: the data set has no drawings of it; add them")
         return partial(clip.lines)
     if source not in EXTRACTORS:
         raise InputError(f"no line extractor is called {source}; there are {', '.join(EXTRACTORS)}")

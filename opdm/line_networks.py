@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from textwrap import shorten
 from typing import cast
 
 import cv2
@@ -29,8 +30,8 @@ class Checkpoint:
     extractor: str
     published: str
     """File and page of the authors."""
-    hub: tuple[str, str] | None
-    """Repository and file on the hub; None where only the authors' page has it."""
+    hub: tuple[str, str]
+    """Repository and file of a copy on the hub."""
 
     @property
     def kept_at(self) -> Path:
@@ -45,15 +46,13 @@ class Checkpoint:
             return Path(file)
         if self.kept_at.is_file():
             return self.kept_at
-        reason = "only its authors' page has it"
-        if self.hub is not None:
-            try:
-                return Path(hf_hub_download(*self.hub))
-            except Exception as error:  # networks, proxies and disks fail in many ways
-                reason = "the hub cannot be reached" if isinstance(error, OSError) else _first_line(error)
-        raise InputError(
-            f"{self.extractor}: no weights ({reason}); fetch {self.published}, and put it at {self.kept_at}"
-        )
+        try:
+            return Path(hf_hub_download(*self.hub))
+        except Exception as error:  # networks, proxies and disks fail in many ways
+            raise InputError(
+                f"{self.extractor}: no weights (the hub gives none: {_first_line(error)}); "
+                f"fetch {self.published}, and put it at {self.kept_at}"
+            ) from error
 
     def load(self, file: Path | None) -> dict[str, Tensor]:
         """The state of the network, without executing what a pickle may hold. Raises InputError."""
@@ -77,7 +76,8 @@ def _load_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return shorten(line, 120, placeholder=" ...")
 
 
 @lru_cache(maxsize=3)
@@ -103,7 +103,7 @@ class SketchKeras:
     """
 
     weights: Path | None = None
-    """A local `model.pth` or .safetensors; None looks in PyTorch's folder of checkpoints."""
+    """A local `model.pth` or .safetensors; None looks in PyTorch's folder of checkpoints, then on the hub."""
     threshold: float = 0.1
     """Ink that is still paper."""
 
@@ -175,7 +175,7 @@ NETWORK_EXTRACTORS: dict[str, Callable[[Tensor], Tensor]] = {
 SKETCH_KERAS = Checkpoint(
     extractor="sketch-keras",
     published="model.pth as linked from github.com/higumax/sketchKeras-pytorch",
-    hub=None,
+    hub=("tellurion/line_extractor", "model.pth"),
 )
 ANIME2SKETCH = Checkpoint(
     extractor="anime2sketch",
@@ -185,7 +185,7 @@ ANIME2SKETCH = Checkpoint(
 INFORMATIVE_DRAWINGS = Checkpoint(
     extractor="informative-drawings",
     published="anime_style/netG_A_latest.pth of the model.zip linked from github.com/carolineec/informative-drawings",
-    hub=("OzzyGT/lineart", "anime_style/netG_A_latest.pth"),
+    hub=("ali-vilab/VACE-Annotators", "scribble/anime_style/netG_A_latest.pth"),
 )
 
 
@@ -193,6 +193,7 @@ def _high_pass(image: np.ndarray) -> np.ndarray:
     """What Sketch-Keras sees of an (H, W, 3) uint8 image: (3, h, w) float32, the longer side 512, at most 1."""
     scale = 512 / max(image.shape[:2])
     height, width = (max(int(side * scale), 1) for side in image.shape[:2])
+    # By area, as the original does; its port samples, and thin lines break.
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     details = small.astype(np.float32) - cv2.GaussianBlur(small, (0, 0), 3)
     # Nothing but flat color has no details to scale.

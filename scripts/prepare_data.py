@@ -65,7 +65,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The request as it is written."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="prepare_data.py", description=__doc__, epilog=EPILOG, formatter_class=form)
-    parser.add_argument("kind", help="layout of the data set, a name of opdm.data.clips.READERS")
+    parser.add_argument("kind", help="layout of the data set, as in docs/data.md; another name lists them all")
     parser.add_argument("root", type=Path, help="its folder")
     parser.add_argument("--cache", type=Path, help="folder for what is made")
     parser.add_argument("--lines", nargs="+", default=[], metavar="EXTRACTOR", help="line art to make of all frames")
@@ -242,7 +242,13 @@ def work(tasks: Sequence[Task], workers: int) -> Iterator[int]:
     # A fork of a process in which torch has started threads may hang.
     pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn"), initializer=enter_process)
     try:
-        for future in as_completed([pool.submit(run, task) for task in tasks]):
+        # A terminal interrupts all processes: those that are starting ignore it too, and print no tracebacks.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            futures = [pool.submit(run, task) for task in tasks]
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        for future in as_completed(futures):
             yield from future.result()
     finally:
         pool.shutdown(cancel_futures=True)

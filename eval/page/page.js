@@ -29,8 +29,9 @@ if (viewer) {
     const strip = document.getElementById(frame.value);
     const picture = (layer) => all("img[data-layer]", strip).find((image) => image.dataset.layer === layer);
     for (const [image, select, side] of [[over, left, 0], [under, right, 1]]) {
-      const source = picture(select.value);
-      if (source) image.src = source.src;
+      // Not every frame has a keyframe on either side.
+      if (!picture(select.value)) select.value = "true frame";
+      image.src = picture(select.value).src;
       image.alt = select.value;
       all(".sides span", viewer)[side].textContent = select.value;
     }

@@ -1,0 +1,121 @@
+"""How good a choice among the proposals could be: the ceiling of a model that chooses, and what each kind adds to it.
+
+    python eval/proposals.py                                     # generated shots
+    python eval/proposals.py --data shots/ --kind clips          # painted shots of your own
+
+Every drawing between the first and the last frame of a clip is painted by taking, for each pixel, the proposal that
+comes closest to the true frame. Prints the mean PSNR of that for growing sets of proposals, with motion handed on from
+drawing to drawing and without.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from opdm.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from opdm.data.clips import Clip
+
+FIRST_SEED = 2**62
+"""Above the seeds of training shots, as in `protocols.py`."""
+SETS = ("moved keyframes", "and unmoved ones", "and re-inked ones", "and the fill by vote")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The ceiling of the proposals."""
+
+    kind: str = "clips"
+    """Layout of the data set, a name of opdm.data.clips.READERS."""
+    data: Path | None = None
+    """Its folder; None is generated shots."""
+    shots: int = 10
+    """How many, at most."""
+    frames: int = 10
+    """Of a shot; the first and the last are given."""
+    size: int = 224
+    """Height and width of generated shots, in pixels."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0, or 2 for a bad request, told in one line."""
+    options = tyro.cli(Options, args=arguments, description=__doc__)
+    try:
+        scores = measure(find_clips(options), options.frames)
+    except InputError as error:
+        print(f"proposals.py: error: {error}", file=sys.stderr)
+        return 2
+    print("| motion | " + " | ".join(f"{name} [dB]" for name in SETS) + " |\n|---" + "|---:" * len(SETS) + "|")
+    for motion, values in scores.items():
+        print(f"| {motion} | " + " | ".join(f"{value:.2f}" for value in values) + " |")
+    return 0
+
+
+def find_clips(options: Options) -> "list[Clip]":
+    """Clips with drawings. Raises InputError."""
+    from opdm.data.cel_clips import cel_clips
+    from opdm.data.clips import read_clips
+
+    if options.data is None:
+        seeds = range(FIRST_SEED, FIRST_SEED + options.shots)
+        return cel_clips(seeds, height=options.size, width=options.size, frames=options.frames)
+    clips = [clip for clip in read_clips(options.kind, options.data) if clip.lines and len(clip) >= options.frames]
+    if not clips:
+        raise InputError(f"{options.data}: no clip has drawings and {options.frames} frames")
+    return clips[: options.shots]
+
+
+def measure(clips: "list[Clip]", frames: int) -> dict[str, list[float]]:
+    """Mean PSNR of each set of proposals, by how motion was found."""
+    import torch
+    from tqdm import tqdm
+
+    from opdm.flow import track_px
+
+    scores: dict[str, list[Tensor]] = {"handed on": [], "from keyframes alone": []}
+    for clip in tqdm(clips, unit="shot", leave=False, disable=None):
+        assert clip.lines is not None
+        lines = [clip.lines(i) for i in range(frames)]
+        tracks_px = torch.stack([torch.stack(track_px(lines)), torch.stack(track_px(lines[::-1])[::-1])], dim=1)
+        for i in range(1, frames - 1):
+            for motion, tracks in (("handed on", tracks_px[i]), ("from keyframes alone", None)):
+                scores[motion].append(torch.stack(list(each_ceiling(clip, i, frames, tracks))))
+    return {motion: torch.stack(values).mean(dim=0).tolist() for motion, values in scores.items()}
+
+
+def each_ceiling(clip: "Clip", i: int, frames: int, tracks_px: "Tensor | None") -> "Iterator[Tensor]":
+    """PSNR in dB of the best choice from each of `SETS`, at most 60."""
+    import torch
+
+    from opdm.layers import Layers
+    from opdm.metrics.image import psnr
+    from opdm.motion import FLOWS, estimate_motion
+    from opdm.proposals import each_proposal, vote_on_regions
+    from opdm.segments import find_regions
+
+    assert clip.lines is not None
+    target, lines = clip.color(i), clip.lines(i)
+    keyframes = [Layers(clip.color(j), clip.lines(j)) for j in (0, frames - 1)]
+    motion = estimate_motion(lines, torch.stack([keyframe.lines for keyframe in keyframes]), tracks_px)
+    motion, regions = motion.resize((lines.shape[-2], lines.shape[-1])), find_regions(lines)
+    colors = vote_on_regions(keyframes, motion, regions)
+    proposals = list(each_proposal(lines, keyframes, motion, regions, colors))
+    moved = 2 * FLOWS * len(keyframes)  # each as it was, then re-inked
+    kinds = [proposals[:moved:2], proposals[moved:-1], proposals[1:moved:2], proposals[-1:]]
+    best = torch.full_like(target, torch.inf)
+    for kind in kinds:
+        for proposal in kind:
+            is_better = (proposal - target).square().sum(dim=0) < (best - target).square().sum(dim=0)
+            best = torch.where(is_better, proposal, best)
+        yield psnr(best[None], target[None])[0].clamp(max=60)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
