@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from huggingface_hub import hf_hub_download
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -47,7 +47,7 @@ class Checkpoint:
         if self.kept_at.is_file():
             return self.kept_at
         try:
-            return Path(hf_hub_download(*self.hub))
+            return fetch(*self.hub)
         except Exception as error:  # networks, proxies and disks fail in many ways
             raise InputError(
                 f"{self.extractor}: no weights (the hub gives none: {_first_line(error)}); "
@@ -78,6 +78,16 @@ def _load_pickle(path: Path) -> dict[str, Tensor]:
 def _first_line(error: Exception) -> str:
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return shorten(line, 120, placeholder=" ...")
+
+
+def fetch(repository: str, file: str) -> Path:
+    """A file of the hub, downloaded once. Raises whatever networks raise."""
+    kept = try_to_load_from_cache(repository, file)
+    if isinstance(kept, str):
+        return Path(kept)
+    # Fails at once where there is no way to the hub; the download would try again for half a minute.
+    get_hf_file_metadata(hf_hub_url(repository, file), timeout=10)
+    return Path(hf_hub_download(repository, file))
 
 
 @lru_cache(maxsize=3)

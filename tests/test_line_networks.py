@@ -67,6 +67,7 @@ def offline(monkeypatch, tmp_path):
     def refuse(*_, **__):
         raise ConnectionError("no route to the hub\nwith details")
 
+    monkeypatch.setattr(line_networks, "get_hf_file_metadata", refuse)
     monkeypatch.setattr(line_networks, "hf_hub_download", refuse)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
@@ -224,6 +225,11 @@ def test_without_weights_the_error_says_what_to_fetch_and_where_to_put_it(tmp_pa
     assert str(tmp_path / "torch" / "hub" / "checkpoints" / f"{name}.pth") in message
 
 
+def test_a_copy_that_was_downloaded_before_needs_no_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(line_networks, "try_to_load_from_cache", lambda repository, file: str(tmp_path / file))
+    assert line_networks.fetch("some/repository", "net.pth") == tmp_path / "net.pth"
+
+
 @pytest.mark.parametrize("name", NETWORK_EXTRACTORS)
 def test_weights_come_from_a_copy_on_the_hub(tmp_path, monkeypatch, name):
     network = next(network for _, network, known in EXTRACTORS if known == name)
@@ -232,9 +238,9 @@ def test_weights_come_from_a_copy_on_the_hub(tmp_path, monkeypatch, name):
 
     def fetch(repository, file):
         asked.append(f"{repository}/{file}")
-        return str(tmp_path / "copy.pth")
+        return tmp_path / "copy.pth"
 
-    monkeypatch.setattr(line_networks, "hf_hub_download", fetch)
+    monkeypatch.setattr(line_networks, "fetch", fetch)
     for _ in range(2):
         assert extract_lines(torch.rand(1, 3, 16, 20), name).shape == (1, 1, 16, 20)
     assert len(asked) == 1
