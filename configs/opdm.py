@@ -59,27 +59,29 @@ OPDM_TINY = ModelConfig(
     working_size=64,
 )
 
+SMALL = Run(
+    description="The weights inside the package: 5 M parameters, trained on a CPU.",
+    model=OPDM_SMALL,
+    objective=JointObjectiveConfig(
+        perceptual_weight=0, last_timestep_share=0.5, reverse=ReverseConfig(gradient="one-step")
+    ),
+    data=SMALL_DATA,
+    optimizer=SMALL_OPTIMIZER,
+    steps=1800,
+    batch_size=8,
+    precision="bf16",
+    workers=1,
+    checkpoint_every=100,
+    validate_every=500,
+    validation_shots=24,
+)
+
 OPDM_RUNS = {
     "opdm": Run(
         description="The paper's model and training: 206 M parameters, 224 px, batch 1, 150 k steps.", model=OPDM
     ),
     "opdm-base": Run(description="The paper's training of a model a quarter of the size.", model=OPDM_BASE),
-    "opdm-small": Run(
-        description="The weights inside the package: 5 M parameters, trained on a CPU.",
-        model=OPDM_SMALL,
-        objective=JointObjectiveConfig(
-            perceptual_weight=0, last_timestep_share=0.5, reverse=ReverseConfig(gradient="one-step")
-        ),
-        data=SMALL_DATA,
-        optimizer=SMALL_OPTIMIZER,
-        steps=1800,
-        batch_size=8,
-        precision="bf16",
-        workers=1,
-        checkpoint_every=100,
-        validate_every=500,
-        validation_shots=24,
-    ),
+    "opdm-small": SMALL,
     "dcm": Run(
         description="The single-pass rival of Table 4: keyframes aligned by deformable convolution, then a U-Net.",
         model=DCM,
@@ -88,7 +90,8 @@ OPDM_RUNS = {
             noise_weight=0, last_timestep_share=1.0, reverse=ReverseConfig(gradient="one-step")
         ),
     ),
-    "dcm-small": Run(
+    "dcm-small": replace(
+        SMALL,
         description="The same at the size and with the training of opdm-small.",
         model=DCM_SMALL,
         schedule=ScheduleConfig(zero_terminal_snr=True),
@@ -98,14 +101,6 @@ OPDM_RUNS = {
             last_timestep_share=1.0,
             reverse=ReverseConfig(gradient="one-step"),
         ),
-        data=SMALL_DATA,
-        optimizer=SMALL_OPTIMIZER,
-        steps=1800,
-        batch_size=8,
-        precision="bf16",
-        workers=1,
-        checkpoint_every=100,
-        validate_every=500,
     ),
     "smoke": Run(
         description="Four steps of a tiny model, to see that everything works.",

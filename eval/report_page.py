@@ -45,9 +45,13 @@ def make_page(report: Mapping, tasks: Sequence[Task], folders: Mapping[str, Path
 def key_facts(report: Mapping) -> Iterator[tuple[str, object]]:
     """What stands at the head of the page."""
     protocol = report["protocol"]
-    yield "clips", protocol["clips"]
-    yield "painted frames", protocol["painted_frames"]
-    yield "methods", len(report["methods"])
+    amounts = {
+        "clip": protocol["clips"],
+        "painted frame": protocol["painted_frames"],
+        "method": len(report["methods"]),
+    }
+    for noun, number in amounts.items():
+        yield noun + "s" * (number != 1), number
     sizes = protocol["sizes"]
     yield "pixels", sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes"
 
