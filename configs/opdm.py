@@ -34,6 +34,7 @@ OPDM_SMALL = ModelConfig(
     reference=ReferenceConfig(blocks_per_level=1),
     adapter=FlowAdapterConfig(blocks_per_level=1),
     head=ChoiceHeadConfig(),
+    sampling_steps=1,  # more make it no better: docs/experiments.md
     working_size=256,
 )
 

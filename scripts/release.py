@@ -4,6 +4,7 @@ Half precision, at most 16 MiB, with its checksum; the model card beside it (REA
 """
 
 import argparse
+import json
 import shutil
 import sys
 import tempfile
@@ -36,6 +37,7 @@ def main() -> int:
         size_mib = (saved / WEIGHTS_FILE).stat().st_size / 2**20
         if size_mib > LARGEST_MIB:
             parser.error(f"{size_mib:.1f} MiB in half precision; the package takes {LARGEST_MIB} MiB at most")
+        forget_origin(saved)
         (saved / WEIGHTS_FILE).chmod(0o644)  # the saver lets only its user read them
         (saved / CHECKSUM_FILE).write_text(checksum(saved) + "\n")
         if (folder / "README.md").exists():
@@ -44,6 +46,14 @@ def main() -> int:
         saved.rename(folder)
     print(f"{folder}: {size_mib:.1f} MiB")
     return 0
+
+
+def forget_origin(folder: Path) -> None:
+    """Remove the folder that the pipeline was read from, which diffusers writes down."""
+    for file in folder.rglob("*.json"):
+        values = json.loads(file.read_text(encoding="utf-8"))
+        if values.pop("_name_or_path", None) is not None:
+            file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -156,6 +156,12 @@ def test_embedded_weights_are_those_that_were_released():
         assert resolve(name).endswith(name)
 
 
+def test_embedded_weights_do_not_say_where_they_were_made():
+    for name in embedded_models():
+        for file in resolve(name).rglob("*.json"):
+            assert "_name_or_path" not in file.read_text(), file
+
+
 def test_damaged_embedded_weights_are_refused(tmp_path, pipeline, monkeypatch):
     monkeypatch.setattr("opdm.weights.FOLDER", tmp_path)
     folder = tmp_path / "opdm-test"
