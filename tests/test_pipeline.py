@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -158,7 +159,7 @@ def test_embedded_weights_are_those_that_were_released():
 
 def test_embedded_weights_do_not_say_where_they_were_made():
     for name in embedded_models():
-        for file in resolve(name).rglob("*.json"):
+        for file in Path(resolve(name)).rglob("*.json"):
             assert "_name_or_path" not in file.read_text(), file
 
 
