@@ -116,6 +116,8 @@ ABLATIONS = (
              objective=reverse(gradient="last-k", last_steps=1))),
     Ablation("gradient", "gradient-last-3", paper("Gradients through the last three steps of the reverse pass.",
              objective=reverse(gradient="last-k", last_steps=3))),
+    Ablation("gradient", "gradient-kept", paper("The whole reverse pass, its activations kept and not computed again.",
+             objective=reverse(checkpoint=False))),
     Ablation("gradient", "opdm", PAPER, 34.63),
     Ablation("why-joint", "v2", paper("Offsets, no reverse pass.", objective=NO_REVERSE), 14.80),
     Ablation("why-joint", "frame-v2", paper("Predicts the frame; offsets, no reverse pass.", model=FRAME_HEAD,
