@@ -63,8 +63,8 @@ def paper(
 
 
 def reverse(**settings: object) -> JointObjectiveConfig:
-    """The paper's objective with another reverse pass."""
-    return JointObjectiveConfig(reverse=ReverseConfig(**settings))  # type: ignore[arg-type]
+    """The paper's objective with another reverse pass, and without the perceptual loss, as in v2 and v4."""
+    return JointObjectiveConfig(perceptual_weight=0, reverse=ReverseConfig(**settings))  # type: ignore[arg-type]
 
 
 NO_OFFSETS = replace(OPDM, adapter=IdentityAdapterConfig())
@@ -83,15 +83,17 @@ def kernel(size: Literal[1, 3, 5]) -> ModelConfig:
     return replace(OPDM, adapter=OffsetAdapterConfig(kernel_size=size))
 
 
+V2 = paper("Offsets, no reverse pass.", objective=NO_REVERSE)
+V4 = paper("Joint training and offsets, no perceptual loss.", objective=NO_PERCEPTUAL)
 ABLATIONS = (
     Ablation("table-2", "one-input", paper("Painted from one keyframe.", model=replace(OPDM, references=1)), 29.38),
     Ablation("table-2", "opdm", PAPER, 31.19),
     Ablation("table-3", "rdm", paper("Neither offsets nor a reverse pass.", model=NO_OFFSETS,
              objective=NO_REVERSE), 13.86),
     Ablation("table-3", "v1", paper("Joint training, no offsets.", model=NO_OFFSETS, objective=NO_PERCEPTUAL), 33.85),
-    Ablation("table-3", "v2", paper("Offsets, no reverse pass.", objective=NO_REVERSE), 14.80),
+    Ablation("table-3", "v2", V2, 14.80),
     Ablation("table-3", "v3", paper("Joint training with the perceptual loss, no offsets.", model=NO_OFFSETS), 34.08),
-    Ablation("table-3", "v4", paper("Joint training and offsets, no perceptual loss.", objective=NO_PERCEPTUAL), 34.41),
+    Ablation("table-3", "v4", V4, 34.41),
     Ablation("table-3", "opdm", PAPER, 34.63),
     Ablation("flow", "flowdm", paper("Optical flow between the drawings in the place of offsets, 160 px.",
              model=replace(OPDM, adapter=FlowAdapterConfig(encodes="flow"), working_size=160), data=SIZE_160), 32.30),
@@ -109,26 +111,28 @@ ABLATIONS = (
     Ablation("lines", "lines-mixed", paper("Lines drawn and extracted, not augmented.",
              data=CelDataConfig(augmented_lines_share=0))),
     Ablation("lines", "opdm", PAPER),
-    Ablation("gradient", "v2", paper("Offsets, no reverse pass.", objective=NO_REVERSE), 14.80),
+    Ablation("gradient", "v2", V2, 14.80),
     Ablation("gradient", "gradient-one-step", paper("The frame estimated from the noised one is scored.",
              objective=reverse(gradient="one-step"))),
     Ablation("gradient", "gradient-last-1", paper("Gradients through the last step of the reverse pass.",
              objective=reverse(gradient="last-k", last_steps=1))),
     Ablation("gradient", "gradient-last-3", paper("Gradients through the last three steps of the reverse pass.",
              objective=reverse(gradient="last-k", last_steps=3))),
-    Ablation("gradient", "gradient-kept", paper("The whole reverse pass, its activations kept and not computed again.",
+    Ablation("gradient", "gradient-kept", paper("All of the reverse pass, its activations kept, not computed again.",
              objective=reverse(checkpoint=False))),
-    Ablation("gradient", "opdm", PAPER, 34.63),
-    Ablation("why-joint", "v2", paper("Offsets, no reverse pass.", objective=NO_REVERSE), 14.80),
+    Ablation("gradient", "v4", V4, 34.41),
+    Ablation("why-joint", "v2", V2, 14.80),
     Ablation("why-joint", "frame-v2", paper("Predicts the frame; offsets, no reverse pass.", model=FRAME_HEAD,
              objective=NO_REVERSE)),
     Ablation("why-joint", "zero-snr-v2", paper("Predicts the frame from pure noise on; offsets, no reverse pass.",
              model=FRAME_HEAD, objective=NO_REVERSE, schedule=ZERO_SNR)),
-    Ablation("why-joint", "zero-snr", paper("Predicts the frame from pure noise on, with joint training.",
-             model=FRAME_HEAD, schedule=ZERO_SNR)),
-    Ablation("why-joint", "opdm", PAPER, 34.63),
+    Ablation("why-joint", "frame-v4", paper("Predicts the frame, with joint training.", model=FRAME_HEAD,
+             objective=NO_PERCEPTUAL)),
+    Ablation("why-joint", "zero-snr-v4", paper("Predicts the frame from pure noise on, with joint training.",
+             model=FRAME_HEAD, objective=NO_PERCEPTUAL, schedule=ZERO_SNR)),
+    Ablation("why-joint", "v4", V4, 34.41),
     Ablation("switches", "start-noised-target", paper("The reverse pass of the training starts at the noised target.",
-             objective=reverse(start="noised-target"))),
+             objective=JointObjectiveConfig(reverse=ReverseConfig(start="noised-target")))),
     Ablation("switches", "betas-unscaled", paper("Noise schedule of T = 1000, cut at T = 500.",
              schedule=ScheduleConfig(betas="unscaled"))),
     Ablation("switches", "inject-every-block", paper("Features are added in every block of the encoder.",

@@ -2,11 +2,13 @@
 
     python scripts/sweep.py table-3 --size tiny --seeds 2
     python scripts/sweep.py all --size full --protocol atd12k-224 --data ATD-12K
-    python scripts/sweep.py gradient why-joint --size tiny --fields --objective.perceptual-weight 0
+    python scripts/sweep.py gradient --size tiny --minutes 3
+    python scripts/sweep.py kernel --size tiny --fields --objective.perceptual-weight 0
 
 Each row is a run of configs/ablations.py. OUTPUT/ROW/SEED/ holds its training and its scores; table.md, table.csv and
 sweep.html show them all, and are written anew whenever a row is done. The same command continues after a kill. As many
 rows train at once as there are GPUs, or one on the CPU; one that fails says so in its row and stops nothing else.
+--minutes compares at equal cost: what a step of each row takes is measured first, and it gets as many as fit.
 """
 
 import argparse
@@ -18,7 +20,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -33,6 +35,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SUFFIX = {"tiny": TINY, "full": ""}
 PROTOCOL = {"tiny": "generated-tiny", "full": "generated-1"}
 """What a size is scored by unless another protocol is asked for."""
+PROBE_STEPS = 40
+"""How many steps are timed where every row may train for as long."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Settings:
     protocol: str
     data: Path | None
     clips: int | None
+    minutes: float | None
+    """What every training may last; None: the steps of its run."""
     fields: tuple[str, ...]
     """Options for every training, as scripts/train.py takes them."""
 
@@ -56,6 +62,8 @@ class Job:
     """Of the run, without its size."""
     seed: int
     settings: Settings
+    steps: int | None = None
+    """Of its training; None: those of its run."""
 
     @property
     def run(self) -> Run:
@@ -71,21 +79,24 @@ class Job:
     def estimator(self) -> "Job | None":
         """The training of the offset estimator that this one needs first."""
         adapter = self.run.model.adapter
-        if self.name in ESTIMATORS.values() or not isinstance(adapter, OffsetAdapterConfig):
+        if self.is_estimator or not isinstance(adapter, OffsetAdapterConfig):
             return None
         return Job(ESTIMATORS[adapter.kernel_size], self.seed, self.settings)
 
     @property
     def training(self) -> list[str]:
         """The command that trains it, or goes on."""
+        return self.train(self.folder / "run", self.steps)
+
+    def train(self, output: Path, steps: int | None) -> list[str]:
+        """The command that trains it to a step, or to its last one."""
         command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
         command += ["--mixed_precision", self.run.precision, "--dynamo_backend", "no", "scripts/train.py"]
-        command += [self.name + SUFFIX[self.settings.size], "--output", str(self.folder / "run")]
-        command += ["--seed", str(self.seed)]
-        if self.estimator is None:
-            return command + [*self.settings.fields] * (self.name not in ESTIMATORS.values())
-        pipeline = self.estimator.folder / "run" / "pipeline"
-        return [*command, "--model.adapter.estimator", str(pipeline), *self.settings.fields]
+        command += [self.name + SUFFIX[self.settings.size], "--output", str(output), "--seed", str(self.seed)]
+        command += ["--steps", str(steps)] if steps else []
+        if self.estimator is not None:
+            command += ["--model.adapter.estimator", str(self.estimator.folder / "run" / "pipeline")]
+        return command if self.is_estimator else [*command, *self.settings.fields]
 
     @property
     def scoring(self) -> list[str]:
@@ -105,6 +116,16 @@ class Job:
         """The scores."""
         return self.folder / "eval" / "report.json"
 
+    @property
+    def log(self) -> Path:
+        """What its last command wrote."""
+        return self.folder / "log.txt"
+
+    @property
+    def is_estimator(self) -> bool:
+        """Whether it is trained for others, and not scored."""
+        return self.name in ESTIMATORS.values()
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0 when every row is there, 1 when some failed, 2 for a bad request, 130 when interrupted."""
@@ -113,6 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = choose_rows(options.groups)
         if options.seeds < 1:
             raise InputError(f"--seeds {options.seeds}: give at least one")
+        if options.minutes is not None and options.minutes <= 0:
+            raise InputError(f"--minutes {options.minutes:g}: give more than 0")
     except InputError as error:
         print(f"sweep.py: error: {error}", file=sys.stderr)
         return 2
@@ -122,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.protocol or PROTOCOL[options.size],
         options.data and options.data.resolve(),
         options.clips,
+        options.minutes,
         tuple(options.fields),
     )
     jobs = [Job(name, seed, settings) for seed in range(options.seeds) for name in dict.fromkeys(r.name for r in rows)]
@@ -144,6 +168,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("groups", nargs="+", metavar="GROUP", help=f"all, or some of {', '.join(GROUPS)}")
     parser.add_argument("--size", choices=list(SUFFIX), default="tiny", help="of the runs (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each row (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, help="train each row so long (default: the steps of its run)")
     parser.add_argument("--output", type=Path, default=Path("runs/sweep"), help="folder (default: %(default)s)")
     parser.add_argument("--protocol", help=f"of eval/evaluate.py (default: {PROTOCOL})")
     parser.add_argument("--data", type=Path, help="folder of the protocol's data set")
@@ -205,19 +230,40 @@ def run_on(job: Job, free: "queue.Queue[str | None]", stop: threading.Event, bar
 
 def run_job(job: Job, device: str | None) -> Result:
     """Train and score one job; a failure is part of the result."""
-    steps = [job.training] if job.name in ESTIMATORS.values() else [job.training, job.scoring]
-    if is_complete(job):
-        return Result(job.name, job.seed, job.folder, None)
     job.folder.mkdir(parents=True, exist_ok=True)
-    environment = dict(os.environ, CUDA_VISIBLE_DEVICES=device or "", ACCELERATE_USE_CPU=str(device is None).lower())
-    for command in steps:
-        with open(job.folder / "log.txt", "w", encoding="utf-8") as log:
-            finished = subprocess.run(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
-            )
-        if finished.returncode:
-            return Result(job.name, job.seed, job.folder, reason(job.folder / "log.txt"))
+    try:
+        if job.settings.minutes is not None and not job.is_estimator:
+            job = replace(job, steps=count_steps(job, job.settings.minutes, device))
+        if not is_complete(job):
+            for command in [job.training] if job.is_estimator else [job.training, job.scoring]:
+                execute(command, job.log, device)
+    except CommandError as failure:
+        return Result(job.name, job.seed, job.folder, str(failure))
     return Result(job.name, job.seed, job.folder, None)
+
+
+class CommandError(Exception):
+    """What a command that failed said."""
+
+
+def execute(command: Sequence[str], log: Path, device: str | None) -> None:
+    """Raises CommandError."""
+    environment = dict(os.environ, CUDA_VISIBLE_DEVICES=device or "", ACCELERATE_USE_CPU=str(device is None).lower())
+    with open(log, "w", encoding="utf-8") as file:
+        finished = subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=file, check=False)
+    if finished.returncode:
+        raise CommandError(reason(log))
+
+
+def count_steps(job: Job, minutes: float, device: str | None) -> int:
+    """How many steps take so long; measured once, so that a later sweep goes on with the same number.
+
+    Raises CommandError.
+    """
+    probe = job.folder / "probe"
+    execute(job.train(probe / "run", PROBE_STEPS), job.log, device)
+    seconds = Result(job.name, job.seed, probe, None).costs()["seconds_per_step"]
+    return max(1, int(60 * minutes / seconds))
 
 
 def is_complete(job: Job) -> bool:
@@ -226,7 +272,6 @@ def is_complete(job: Job) -> bool:
     command = json.dumps([job.training[1:], job.scoring[1:]])
     if asked.exists() and asked.read_text(encoding="utf-8") == command:
         return job.report.exists()
-    asked.parent.mkdir(parents=True, exist_ok=True)
     asked.write_text(command, encoding="utf-8")
     return False
 
@@ -244,6 +289,7 @@ def report(rows: Sequence[Ablation], results: Sequence[Result], settings: Settin
         "size": settings.size,
         "protocol": settings.protocol,
         "data": str(settings.data) if settings.data else None,
+        "minutes": f"{settings.minutes:g}" if settings.minutes is not None else None,
         "fields": " ".join(settings.fields) or None,
     }
     write_reports(rows, results, facts, settings.output)

@@ -39,11 +39,12 @@ class Result:
         return [json.loads(line) for line in text.splitlines()]
 
     def costs(self) -> dict[str, float]:
-        """Seconds per step, the median of what was recorded, and peak memory in MiB."""
+        """Steps, seconds per step (the median of what was recorded) and peak memory in MiB."""
         records = self.records()
         seconds = sorted(record["seconds_per_step"] for record in records if "seconds_per_step" in record)
         memory = [record["peak_memory_mib"] for record in records if "peak_memory_mib" in record]
-        found = {"seconds_per_step": seconds[len(seconds) // 2]} if seconds else {}
+        found = {"steps": max(record["step"] for record in records)}
+        found |= {"seconds_per_step": seconds[len(seconds) // 2]} if seconds else {}
         return found | ({"peak_memory_mib": max(memory)} if memory else {})
 
     def sample(self) -> Path | None:

@@ -115,6 +115,21 @@ def test_a_failure_is_told_in_its_row_and_stops_nothing(machine, tmp_path):
     assert all(rows["table-3", name]["psnr"] for name in ("rdm", "v1", "v2", "v4", "opdm"))
 
 
+def test_rows_of_equal_time_get_the_steps_that_fit(machine, tmp_path):
+    sweep.main(["table-3", "--minutes", "2", "--output", str(tmp_path)])
+    steps = {}
+    for command, _ in machine.commands:
+        if "scripts/train.py" in command and "--steps" in command:
+            steps.setdefault(Path(command[command.index("--output") + 1]).parent.name, set()).add(
+                int(command[command.index("--steps") + 1])
+            )
+    # The machine says that a step takes half a second.
+    assert steps == {"probe": {sweep.PROBE_STEPS}, "0": {240}}
+    machine.commands.clear()
+    sweep.main(["table-3", "--minutes", "2", "--output", str(tmp_path)])
+    assert not any("240" in command for command, _ in machine.commands), "trained already"
+
+
 def test_every_gpu_gets_work(machine, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "find_devices", lambda: ["0", "3"])
     sweep.main(["table-3", "--output", str(tmp_path)])
@@ -138,7 +153,11 @@ def test_the_page_opens_offline(machine, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["table-9"], "no group is called table-9; there are all, table-2"), (["steps", "--seeds", "0"], "at least one")],
+    [
+        (["table-3", "--minutes", "0"], "--minutes 0: give more than 0"),
+        (["table-9"], "no group is called table-9; there are all, table-2"),
+        (["steps", "--seeds", "0"], "at least one"),
+    ],
 )
 def test_bad_requests_get_one_line(machine, tmp_path, capsys, arguments, message):
     assert sweep.main([*arguments, "--output", str(tmp_path)]) == 2
