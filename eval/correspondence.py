@@ -2,9 +2,11 @@
 
     python eval/correspondence.py flow --models zero dis dis-distance raft-large --output out/shots
     python eval/correspondence.py segments --kind animerun --data AnimeRun/test --methods overlap dis --output out/test
+    python eval/correspondence.py show --gap 4 --models dis offsets=runs/offset-pretraining/pipeline --output out/shots
 
 `eval/flow_models.py` lists the models and `eval/segment_matching.py` the methods; docs/correspondence.md has the
-protocols and results. OUTPUT gets flow.json or segments.json, with protocol and environment, and the same as Markdown.
+protocols and results. OUTPUT gets flow.json or segments.json, with protocol and environment, and the same as Markdown;
+`show` draws a picture of each clip.
 """
 
 import json
@@ -64,11 +66,24 @@ class SegmentBenchmark(Benchmark):
     """Names as in eval/segment_matching.py: overlap, centroid, or any flow model, whose pixels vote."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pictures(Benchmark):
+    """Where in the keyframes before and after it a drawing finds its colors: a picture of the middle of each clip."""
+
+    models: tuple[str, ...] = ("dis", "dis-ink", "dis-distance")
+    """Names as in eval/flow_models.py: NAME[@lines][=WEIGHTS]."""
+    shots: int = 4
+    """How many shots to generate."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 0 when everything was scored, 2 for a bad request, told in one line."""
-    choices = {"flow": FlowBenchmark, "segments": SegmentBenchmark}
+    choices = {"flow": FlowBenchmark, "segments": SegmentBenchmark, "show": Pictures}
     benchmark = tyro.extras.subcommand_cli_from_dict(choices, args=arguments, description=__doc__)
     try:
+        if isinstance(benchmark, Pictures):
+            draw_pictures(benchmark)
+            return 0
         report = run(benchmark)
         write_report(benchmark.output / report["benchmark"], report)
         print(format_report(report), end="")
@@ -107,6 +122,28 @@ def run(benchmark: FlowBenchmark | SegmentBenchmark) -> dict:
             for label, contestant in contestants.items()
         },
     }
+
+
+def draw_pictures(benchmark: Pictures) -> None:
+    """OUTPUT/CLIP.png for every clip that has a frame with two others `gap` away."""
+    from flow_models import load_flow_model
+    from flow_pictures import draw_sources
+    from opdm.frames import write_frame
+    from opdm.runtime import choose_device
+
+    check(benchmark)
+    device = choose_device(benchmark.device)
+    sequences = [(clip, frames) for clip, frames in read_sequences(benchmark) if len(frames) > 2]
+    if not sequences:
+        raise InputError(f"{benchmark.data}: no clip has three frames {benchmark.gap} apart; take a smaller --gap")
+    models = {label: load_flow_model(label, device) for label in benchmark.models}
+    for clip, frames in sequences:
+        middle = len(frames) // 2
+        picture = draw_sources(models, clip, frames[middle], (frames[middle - 1], frames[middle + 1]))
+        path = benchmark.output / f"{clip.name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_frame(path, picture)
+        print(path)
 
 
 def check(benchmark: Benchmark) -> None:

@@ -90,8 +90,7 @@ class Job:
 
     def train(self, output: Path, steps: int | None) -> list[str]:
         """The command that trains it to a step, or to its last one."""
-        command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
-        command += ["--mixed_precision", self.run.precision, "--dynamo_backend", "no", "scripts/train.py"]
+        command = [sys.executable, "scripts/train.py"]
         command += [self.name + SUFFIX[self.settings.size], "--output", str(output), "--seed", str(self.seed)]
         command += ["--steps", str(steps)] if steps else []
         if self.estimator is not None:
