@@ -9,6 +9,7 @@ from opdm.data.clips.clip import Clip
 from opdm.data.clips.colorization import read_atd12k, read_lvcd, read_paintbucket
 from opdm.data.clips.correspondence import read_animerun, read_linkto_anime
 from opdm.data.clips.folders import read_anicolorset, read_anita, read_folder, read_folders
+from opdm.data.clips.rigs import read_rigs
 from opdm.data.clips.video import read_videos
 from opdm.errors import InputError
 
@@ -23,6 +24,7 @@ READERS: dict[str, Callable[[Path], list[Clip]]] = {
     "lvcd": read_lvcd,
     "animerun": read_animerun,
     "linkto-anime": read_linkto_anime,
+    "rigs": read_rigs,
     "anita": read_anita,
     "paintbucket": read_paintbucket,
     "video": read_videos,
