@@ -144,6 +144,7 @@ GROUPS = tuple(dict.fromkeys(ablation.group for ablation in ABLATIONS))
 
 def tiny(run: Run) -> Run:
     """The same question at a size that trains in minutes on two cores: 0.5 M parameters, 64 px, 500 steps."""
+    assert isinstance(run.model, ModelConfig) and isinstance(run.data, CelDataConfig), "those that match are in ant.py"
     widths = (16, 24, 32, 48)
     model = replace(
         run.model,

@@ -63,7 +63,7 @@ class SegmentBenchmark(Benchmark):
     """Accuracy of segment matching between neighbors, and of labels handed on over ten frames."""
 
     methods: tuple[str, ...] = ("overlap", "centroid", "dis", "dis-ink", "dis-distance", "farneback")
-    """Names as in eval/segment_matching.py: overlap, centroid, or any flow model, whose pixels vote."""
+    """Names as in eval/segment_matching.py: overlap, centroid, ant=FOLDER, or any flow model, whose pixels vote."""
 
 
 @dataclass(frozen=True, kw_only=True)

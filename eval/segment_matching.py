@@ -1,9 +1,14 @@
 """Segment matching behind one call: for every segment of a frame, the segment of another frame that it is.
 
 A method is a function of two `SegmentedView`s; `correspondence.py segments` scores it. Any flow model of
-`flow_models.py` is one, by a vote of its pixels; the Animation Transformer is one more line of `MATCHERS`.
+`flow_models.py` is one, by a vote of its pixels; `MATCHERS` has the others.
+
+    overlap          the segment that lies over it
+    centroid         the segment nearest by centroid and area
+    ant=FOLDER       the Animation Transformer in the pipeline/ folder of a run
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +26,9 @@ CONSISTENT_PX = 1.0
 or nearly so for every classical flow, on generated shots that are not scored."""
 AREA_WEIGHT = 0.1
 """How far, in diagonals of the frame, a segment e times larger or smaller counts as being away."""
+
+MUTUAL_SHARE = 0.5
+"""The Animation Transformer believes a match that finds its source at least so many times as likely as its best."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,55 @@ def centroid(text: str, device: str) -> SegmentMethod:
     return SegmentMethod("segments", match_centroids, settings)
 
 
-MATCHERS: dict[str, Callable[[str, str], SegmentMethod]] = {"overlap": overlap, "centroid": centroid}
+def animation_transformer(text: str, device: str) -> SegmentMethod:
+    """A trained Animation Transformer: the segment of the target that the source takes its label from."""
+    from opdm.ant import load_ant
+
+    folder = text.partition("=")[2]
+    if not folder:
+        raise InputError("ant: say whose, ant=FOLDER; scripts/train.py ant-small makes such a folder")
+    model = load_ant(folder, device)
+
+    def match(source: SegmentedView, target: SegmentedView) -> Matches:
+        assert source.lines is not None and target.lines is not None, "views were checked against needs_lines"
+        (labels, numbers), (target_labels, target_numbers) = renumber(source.labels), renumber(target.labels)
+        best = torch.full((source.count,), UNMATCHED)
+        is_visible = torch.zeros(source.count, dtype=torch.bool)
+        if len(numbers) and len(target_numbers):
+            # The paper's reference, whose labels are handed on, is our target.
+            crops = model.crop(target.lines, target_labels), model.crop(source.lines, labels)
+            similarity = model.compare(*crops).T  # (S, S')
+            best[numbers] = target_numbers[similarity.argmax(dim=1)]
+            is_visible[numbers] = is_mutual(similarity)
+        return Matches(best, is_visible)
+
+    settings = (
+        f"the most similar segment; visible if that finds it at least {MUTUAL_SHARE:g} times as likely as its best"
+    )
+    return SegmentMethod("lines, segments", match, settings)
+
+
+def is_mutual(similarity: Tensor) -> Tensor:
+    """(S,) bool: whether the most similar target finds the source likely, too, in (S, S') of similarity.
+
+    Not necessarily likeliest: of a segment that came apart, every piece belongs to it.
+    """
+    best, candidates = similarity.max(dim=1)
+    return best - similarity.amax(dim=0)[candidates] >= math.log(MUTUAL_SHARE)
+
+
+def renumber(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels without the numbers that the map leaves out, and the old number of each new one."""
+    numbers = labels.unique()
+    numbers = numbers[numbers >= 0]
+    return torch.where(labels >= 0, torch.searchsorted(numbers, labels), UNMATCHED), numbers
+
+
+MATCHERS: dict[str, Callable[[str, str], SegmentMethod]] = {
+    "overlap": overlap,
+    "centroid": centroid,
+    "ant": animation_transformer,
+}
 
 
 def match_centroids(source: SegmentedView, target: SegmentedView) -> Matches:

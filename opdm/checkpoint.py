@@ -1,4 +1,4 @@
-"""Checkpoints: everything that has a state, complete or not there at all, and a pipeline that can be loaded."""
+"""Checkpoints: everything that has a state, complete or not there at all, and a model that can be loaded."""
 
 import json
 import os
@@ -6,9 +6,8 @@ import shutil
 from pathlib import Path
 
 from accelerate import Accelerator
-
-from opdm.model import OPDMModel
-from opdm.pipeline import OPDMPipeline
+from diffusers import DiffusionPipeline, ModelMixin
+from torch import nn
 
 KEPT = 2
 """Checkpoints that stay; older ones are removed."""
@@ -47,26 +46,22 @@ def complete_checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*") if (path / "progress.json").exists())
 
 
-def export_pipeline(pipeline: OPDMPipeline, folder: Path) -> None:
-    """Write a loadable pipeline to `folder`, taking the place of an older one only when complete."""
+def export(model: DiffusionPipeline | ModelMixin, folder: Path) -> None:
+    """Write a loadable model to `folder`, taking the place of an older one only when complete."""
     temporary, old = folder.with_name(folder.name + ".tmp"), folder.with_name(folder.name + ".old")
     for leftover in (temporary, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    pipeline.save_pretrained(temporary)
+    model.save_pretrained(temporary)
     if folder.exists():
         os.rename(folder, old)
     os.rename(temporary, folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def initialize_from(model: OPDMModel, source: str) -> None:
-    """Start from the weights of a model folder or a safetensors file.
-
-    Raises ValueError where they are missing or do not fit.
-    """
-    pipeline = OPDMPipeline.from_pretrained(source)
+def copy_weights(model: nn.Module, trained: nn.Module, source: str) -> None:
+    """Give a model the weights of another one, read from `source`. Raises ValueError where they do not fit."""
     try:
-        model.load_state_dict(pipeline.model.state_dict())
+        model.load_state_dict(trained.state_dict())
     except RuntimeError as error:
         raise ValueError(
             f"{source}: a model of another shape than this run's; {str(error).splitlines()[-1].strip()}"

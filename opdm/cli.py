@@ -54,7 +54,7 @@ def sample(options: argparse.Namespace) -> int:
     from opdm.painting import Failed, Settings, check_shot, paint
     from opdm.results import Results, record_of
 
-    results = Results(options.output, options.color_layer)
+    results = Results(options.output, options.color_layer, options.check)
     check_outputs(options, shot, results)
     failures = check_shot(shot)
     settings = Settings(size=options.size, steps=options.steps, seed=options.seed, batch_size=options.batch_size)
@@ -68,6 +68,10 @@ def sample(options: argparse.Namespace) -> int:
     painted: list[Drawing] = []
     if pending:
         pipeline = load_pipeline(options.model, options.device, options.dtype)
+        if options.check and not pipeline.chooses:
+            raise InputError(
+                f"--check: {options.model} does not choose among proposals, and cannot doubt; opdm-small does"
+            )
         for outcome in watch(paint(shot, pending, pipeline, settings), len(pending), options):
             if isinstance(outcome, Failed):
                 failures.append(outcome)
@@ -118,7 +122,7 @@ def watch(
 
 
 def write_overviews(options: argparse.Namespace, shot: Shot, finished: Sequence[Drawing], results: "Results") -> None:
-    """Contact sheet and video of the shot, where asked for; drawings that are not finished have no frame in them."""
+    """Contact sheet, video and list of checks, where asked for; drawings that are not finished are not in them."""
     from opdm.painting import usual_size
 
     are_finished = {drawing.place for drawing in finished}
@@ -136,6 +140,8 @@ def write_overviews(options: argparse.Namespace, shot: Shot, finished: Sequence[
         ]
         write_contact_sheet(options.contact_sheet, cells, usual_size(shot.drawings))
         say(options, f"contact sheet: {options.contact_sheet}")
+    if options.check:
+        say(options, f"check first: {results.write_check(finished)}")
     if options.video:
         from opdm.frames import read_frame, resize
         from opdm.video import write_video
@@ -274,6 +280,11 @@ def add_files(group: argparse._ArgumentGroup) -> None:
         "--color-layer",
         action="store_true",
         help="also save the paint without the lines, unpainted paper transparent, in OUTPUT/color_layer",
+    )
+    group.add_argument(
+        "--check",
+        action="store_true",
+        help="also save what to look at first: regions of doubtful color, as pictures and lists in OUTPUT/check",
     )
     group.add_argument(
         "--contact-sheet",

@@ -10,6 +10,8 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union
 
+from opdm.ant_config import AnTConfig, CelPairDataConfig, MatchingObjectiveConfig
+
 Config = TypeVar("Config")
 
 
@@ -134,6 +136,7 @@ HeadConfig = NoiseHeadConfig | FrameHeadConfig | ChoiceHeadConfig
 class ModelConfig:
     """Everything that the saved model knows about itself."""
 
+    kind: Literal["opdm"] = "opdm"
     references: Literal[1, 2] = 2
     """K: keyframes each drawing is painted from."""
     unet: UNetConfig = UNetConfig()
@@ -222,7 +225,8 @@ class FlowObjectiveConfig:
     kind: Literal["flow"] = "flow"
 
 
-ObjectiveConfig = JointObjectiveConfig | AlignmentObjectiveConfig | FlowObjectiveConfig
+PaintingObjectiveConfig = JointObjectiveConfig | AlignmentObjectiveConfig | FlowObjectiveConfig
+ObjectiveConfig = PaintingObjectiveConfig | MatchingObjectiveConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,12 +262,12 @@ class CelDataConfig:
     """Share of samples in which both keyframes are the same one, as when only one is given."""
 
 
-DataConfig = CelDataConfig
+DataConfig = CelDataConfig | CelPairDataConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """Adam and what surrounds it."""
+    """AdamW, which without weight decay is Adam, and what surrounds it."""
 
     lr: float = 1e-5
     warmup_steps: int = 0
@@ -272,6 +276,8 @@ class OptimizerConfig:
     """After the warm-up. `cosine` ends at zero with the last step."""
     clip_norm: float = 1.0
     """Largest norm of the gradient. Ours."""
+    weight_decay: float = 0.0
+    """Share of a weight that each step takes off, in units of the rate (AdamW)."""
     ema_decay: float = 0.9999
     """Of the averaged weights, which are the ones exported. Ours."""
 
@@ -281,8 +287,9 @@ class Run:
     """One named run of `configs/`."""
 
     description: str
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig | AnTConfig = ModelConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    """Of the noise; a model that matches has none."""
     objective: ObjectiveConfig = JointObjectiveConfig()
     data: DataConfig = CelDataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -304,7 +311,7 @@ class Run:
     log_every: int = 10
     """Steps between lines of metrics.jsonl."""
     validation_shots: int = 8
-    """Held-out shots; one drawing of each is painted."""
+    """Held-out shots; one drawing of each is painted, or one pair matched."""
     output: str | None = None
     """Run folder; None is runs/NAME below the current folder."""
     init_from: str | None = None
@@ -318,24 +325,39 @@ class Run:
 
 def check_run(run: Run) -> None:
     """Raise ValueError, naming field, value and remedy, for combinations that cannot be trained."""
+    if isinstance(run.model, AnTConfig):
+        objectives: Any = MatchingObjectiveConfig
+        data: Any = CelPairDataConfig
+    else:
+        objectives, data = PaintingObjectiveConfig, CelDataConfig
+    for field, value, expected in (("objective", run.objective, objectives), ("data", run.data, data)):
+        if not isinstance(value, expected):
+            kinds = ", ".join(member.kind for member in typing.get_args(expected) or [expected])
+            raise ValueError(f"{field}.kind: {value.kind} is not for model.kind = {run.model.kind}; take {kinds}")
+    if isinstance(run.model, ModelConfig) and isinstance(run.data, CelDataConfig):
+        check_painting(run, run.model, run.data)
+
+
+def check_painting(run: Run, model: ModelConfig, data: CelDataConfig) -> None:
+    """The same for runs whose model paints."""
     objective = run.objective
     if isinstance(objective, AlignmentObjectiveConfig | FlowObjectiveConfig) and not isinstance(
-        run.model.adapter, OffsetAdapterConfig
+        model.adapter, OffsetAdapterConfig
     ):
         raise ValueError(
-            f"objective: {objective.kind} trains offset estimators, but model.adapter is {run.model.adapter.kind}; "
+            f"objective: {objective.kind} trains offset estimators, but model.adapter is {model.adapter.kind}; "
             "take the offset adapter"
         )
-    if run.schedule.zero_terminal_snr and isinstance(run.model.head, NoiseHeadConfig):
+    if run.schedule.zero_terminal_snr and isinstance(model.head, NoiseHeadConfig):
         raise ValueError("schedule.zero_terminal_snr: the noise head cannot start from pure noise; take the frame head")
-    multiple = 2 ** (len(run.model.unet.widths) - 1)
-    if run.data.crop_size % multiple:
-        raise ValueError(f"data.crop_size: {run.data.crop_size} is not a multiple of {multiple}, as the U-Net needs")
-    smallest, largest = run.data.shot_sizes
-    if not run.data.crop_size <= smallest <= largest:
+    multiple = 2 ** (len(model.unet.widths) - 1)
+    if data.crop_size % multiple:
+        raise ValueError(f"data.crop_size: {data.crop_size} is not a multiple of {multiple}, as the U-Net needs")
+    smallest, largest = data.shot_sizes
+    if not data.crop_size <= smallest <= largest:
         raise ValueError(
             f"data.shot_sizes: {smallest} {largest}; give the smaller first, and none below data.crop_size = "
-            f"{run.data.crop_size}"
+            f"{data.crop_size}"
         )
 
 
@@ -347,7 +369,8 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(kind: type[Config], values: dict[str, Any]) -> Config:
     """Rebuild a configuration from `to_dict`'s values, as read from JSON.
 
-    Raises ValueError for a field that the class lacks or a `kind` that no union member has.
+    A member of a union without `kind` is the first: files written before there were others have none. Raises
+    ValueError for a field that the class lacks or a `kind` that no union member has.
     """
     hints = typing.get_type_hints(kind)
     known = {entry.name for entry in dataclasses.fields(typing.cast(Any, kind))}
@@ -362,7 +385,7 @@ def from_dict(kind: type[Config], values: dict[str, Any]) -> Config:
 def _from_value(hint: Any, value: Any) -> Any:
     if isinstance(value, dict):
         members: list[Any] = [hint] if dataclasses.is_dataclass(hint) else _dataclass_members(hint)
-        matching = [m for m in members if len(members) == 1 or m.kind == value.get("kind")]
+        matching = [m for m in members if len(members) == 1 or m.kind == value.get("kind", members[0].kind)]
         if not matching:
             raise ValueError(f"kind: {value.get('kind')!r} is none of {', '.join(m.kind for m in members)}")
         return from_dict(matching[0], value)

@@ -21,6 +21,7 @@ class NoiseHead:
     """The output is the noise."""
 
     prediction_type: ClassVar[PredictionType] = "epsilon"
+    chooses: ClassVar[bool] = False
 
     def channels(self, references: int) -> int:
         """Output channels of the U-Net."""
@@ -38,6 +39,10 @@ class NoiseHead:
         """
         return compose(frame, lines).frame
 
+    def weights(self, output: Tensor) -> Tensor | None:
+        """How much of each proposal an output (C, h, w) takes, (P, h, w), in all 1; None where there is no choice."""
+        return None
+
 
 class FrameHead(NoiseHead):
     """The output is the clean frame."""
@@ -49,6 +54,7 @@ class ChoiceHead:
     """The output weighs the proposals, pixel by pixel, and adds what none of them has."""
 
     prediction_type: ClassVar[PredictionType] = "sample"
+    chooses: ClassVar[bool] = True
 
     def channels(self, references: int) -> int:
         """Output channels of the U-Net: a logit per proposal and an RGB residual."""
@@ -69,6 +75,10 @@ class ChoiceHead:
         for weight, proposal in zip(weights, proposals, strict=True):
             chosen.addcmul_(weight, proposal)
         return (chosen + full[-3:] / 2).clamp_(0, 1)
+
+    def weights(self, output: Tensor) -> Tensor | None:
+        """As the other heads'."""
+        return output[:-3].float().softmax(dim=0)
 
 
 Head = NoiseHead | FrameHead | ChoiceHead

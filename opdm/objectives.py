@@ -13,13 +13,17 @@ from torchvision.ops import deform_conv2d
 
 from opdm.adapters import OffsetAdapter
 from opdm.adapters.offset import mean_kernel
+from opdm.ant import AnT
+from opdm.ant_losses import cycle_loss, forward_match_loss
 from opdm.config import (
     AlignmentObjectiveConfig,
     FlowObjectiveConfig,
     JointObjectiveConfig,
+    MatchingObjectiveConfig,
     ObjectiveConfig,
     ScheduleConfig,
 )
+from opdm.data.cel_pairs import PairBatch
 from opdm.data.training import Batch
 from opdm.losses import PerceptualLoss, content_loss, end_point_error, noise_loss
 from opdm.model import Guidance, OPDMModel
@@ -32,11 +36,11 @@ class Objective(nn.Module):
 
     weights: dict[str, float]
 
-    def __init__(self, model: OPDMModel, config: Any, schedule: ScheduleConfig):
+    def __init__(self, model: Any, config: Any, schedule: ScheduleConfig):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: Any) -> dict[str, Tensor]:
         """Named losses, each (B,)."""
         raise NotImplementedError
 
@@ -209,8 +213,26 @@ def offset_adapter(model: OPDMModel) -> OffsetAdapter:
     return model.adapter
 
 
+class MatchingObjective(Objective):
+    """The Animation Transformer's losses (equation 8 of its paper): the target's labels, and the way there and back."""
+
+    def __init__(self, model: AnT, config: MatchingObjectiveConfig, schedule: ScheduleConfig):
+        super().__init__(model, config, schedule)
+        self.supervision = config.supervision
+        self.weights = {"forward_match": 1.0, "cycle": config.cycle_weight}
+
+    def forward(self, batch: PairBatch) -> dict[str, Tensor]:
+        """Losses `forward_match` and `cycle`; the latter is computed, and reported, at weight 0, too."""
+        similarity, is_pair = self.model(batch.segments), batch.is_pair
+        return {
+            "forward_match": forward_match_loss(similarity, is_pair, batch.matches[self.supervision]),
+            "cycle": cycle_loss(similarity, is_pair),
+        }
+
+
 OBJECTIVES: dict[type[ObjectiveConfig], type[Objective]] = {
     JointObjectiveConfig: JointObjective,
     AlignmentObjectiveConfig: AlignmentObjective,
     FlowObjectiveConfig: FlowObjective,
+    MatchingObjectiveConfig: MatchingObjective,
 }

@@ -18,7 +18,7 @@ from opdm.layers import Layers
 from opdm.line_style import choose_extractor
 from opdm.lines import Extractor, XDoG
 from opdm.shot import Drawing, Keyframe, Shot, normal_stem
-from opdm.staging import Size, Stage, working_size
+from opdm.staging import Finished, Size, Stage, working_size
 
 SMALLEST_SIZE, LARGEST_SIZE = 32, 4096
 """Limits of the working resolution's shorter side, in pixels."""
@@ -54,14 +54,18 @@ class Pipeline(Protocol):
         """Whether the motion between drawings is of use to the model."""
 
     @property
+    def chooses(self) -> bool:
+        """Whether the model paints by a choice among proposals."""
+
+    @property
     def default_size(self) -> int:
         """The shorter side, in pixels, that the model works at."""
 
     def set_up(self, lines: Tensor, keyframes: list[Layers], *, size: int | None, tracks_px: Tensor | None) -> Stage:
         """A drawing (1, H, W) and its keyframes, ready to be painted."""
 
-    def paint(self, stages: Sequence[Stage], *, seeds: list[int], steps: int | None) -> Iterator[Tensor]:
-        """The finished frames, (3, H, W) in [0, 1], of drawings of one working size."""
+    def paint(self, stages: Sequence[Stage], *, seeds: list[int], steps: int | None) -> Iterator[Finished]:
+        """Drawings of one working size, one after the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +87,10 @@ class Painted:
     drawing: Drawing
     frame: Tensor
     """(3, H, W) in [0, 1]."""
-    lines: Tensor
-    """(1, H, W) in [0, 1], as drawn."""
+    stage: Stage
+    """What it was painted from."""
+    weights: Tensor | None
+    """As `Finished` has them."""
     was_inverted: bool
     """The drawing had light lines on a dark ground."""
 
@@ -209,10 +215,10 @@ def prepare(drawing: Drawing, reader: "ShotReader", pipeline: Pipeline, settings
 def paint_batch(batch: list[_Prepared], pipeline: Pipeline, settings: Settings) -> Iterator[Painted | Failed]:
     """Paint drawings of one working size."""
     seeds = [drawing_seed(settings.seed, prepared.drawing.path) for prepared in batch]
-    frames = pipeline.paint([prepared.stage for prepared in batch], seeds=seeds, steps=settings.steps)
-    for prepared, frame in zip(batch, frames, strict=True):
-        if frame.isfinite().all():
-            yield Painted(prepared.drawing, frame, prepared.stage.lines, prepared.was_inverted)
+    painted = pipeline.paint([prepared.stage for prepared in batch], seeds=seeds, steps=settings.steps)
+    for prepared, finished in zip(batch, painted, strict=True):
+        if finished.frame.isfinite().all():
+            yield Painted(prepared.drawing, finished.frame, prepared.stage, finished.weights, prepared.was_inverted)
         else:
             path = prepared.drawing.path
             yield Failed(path, f"{path}: the model's numbers overflowed; paint with --dtype float32")

@@ -17,7 +17,7 @@ from opdm.layers import Layers
 from opdm.line_style import choose_extractor
 from opdm.model import OPDMModel
 from opdm.sampler import denoise_step, make_scheduler, sampling_grid
-from opdm.staging import Stage, set_up
+from opdm.staging import Finished, Stage, set_up
 from opdm.weights import embedded_models, resolve
 
 
@@ -89,6 +89,11 @@ class OPDMPipeline(DiffusionPipeline):
         return self.model.uses_motion
 
     @property
+    def chooses(self) -> bool:
+        """Whether the model paints by a choice among proposals."""
+        return self.model.head.chooses
+
+    @property
     def default_size(self) -> int:
         """Shorter side, in pixels, that the model was trained for."""
         return self.model.working_size
@@ -120,7 +125,8 @@ class OPDMPipeline(DiffusionPipeline):
             self.set_up(drawing, [Layers(*pair) for pair in zip(colors, drawn, strict=True)], size=size)
             for drawing, colors, drawn in zip(lines, keyframes, keyframe_lines, strict=True)
         ]
-        return PaintedFrames(torch.stack(list(self.paint(stages, seeds=seeds, steps=num_inference_steps))))
+        painted = self.paint(stages, seeds=seeds, steps=num_inference_steps)
+        return PaintedFrames(torch.stack([finished.frame for finished in painted]))
 
     def set_up(
         self, lines: Tensor, keyframes: list[Layers], *, size: int | None = None, tracks_px: Tensor | None = None
@@ -139,13 +145,14 @@ class OPDMPipeline(DiffusionPipeline):
         )
 
     @torch.no_grad()
-    def paint(self, stages: Sequence[Stage], *, seeds: list[int], steps: int | None = None) -> Iterator[Tensor]:
-        """The finished frames (3, H, W) in [0, 1] of drawings of one working size, one after the other."""
+    def paint(self, stages: Sequence[Stage], *, seeds: list[int], steps: int | None = None) -> Iterator[Finished]:
+        """Drawings of one working size, one after the other."""
         frames, outputs = self.denoise(Conditions.stack([s.conditions for s in stages]), seeds=seeds, steps=steps)
         for stage, frame, output in zip(stages, frames.cpu(), outputs.cpu(), strict=True):
             height, width = stage.size
-            small = frame[:, :height, :width].contiguous()
-            yield self.model.head.enlarge(small, output[:, :height, :width], stage.lines, stage.proposals())
+            small, output = frame[:, :height, :width].contiguous(), output[:, :height, :width]
+            finished = self.model.head.enlarge(small, output, stage.lines, stage.proposals())
+            yield Finished(finished, self.model.head.weights(output))
 
     @torch.no_grad()
     def denoise(self, conditions: Conditions, *, seeds: list[int], steps: int | None = None) -> tuple[Tensor, Tensor]:

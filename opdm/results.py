@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from opdm.compositing import compose
+from opdm.confidence import DOUBTFUL, check_drawing, draw_checks, order_checks
 from opdm.errors import InputError
 from opdm.frames import write_frame, write_text
 from opdm.painting import Painted, Settings
@@ -17,11 +18,13 @@ from opdm.weights import FOLDER, WEIGHTS_FILE, checksum, embedded_models
 
 SETTINGS_FILE = "opdm.json"
 COLOR_LAYER = "color_layer"
+CHECK = "check"
+CHECK_FILE = "check.json"
 
 
 @dataclass(frozen=True)
 class Results:
-    """One PNG per drawing, on request its color layer too, and opdm.json: what they were made with.
+    """One PNG per drawing, on request its color layer and what to check in it, and opdm.json: what they were made with.
 
     A result is valid while it is newer than its drawing, and than opdm.json, which is written when a run begins with
     other settings or overwrites.
@@ -29,6 +32,7 @@ class Results:
 
     folder: Path
     with_color_layer: bool = False
+    with_check: bool = False
 
     def frame_path(self, drawing: Drawing) -> Path:
         """Where the finished frame goes."""
@@ -37,15 +41,38 @@ class Results:
     def paths(self, drawing: Drawing) -> list[Path]:
         """Every file of a drawing's result, in the order of writing: the frame is last and so stands for the others."""
         frame = self.frame_path(drawing)
-        return [self.folder / COLOR_LAYER / frame.name, frame] if self.with_color_layer else [frame]
+        layer = [self.folder / COLOR_LAYER / frame.name] if self.with_color_layer else []
+        check = [self._check_picture(drawing), self._check_list(drawing)] if self.with_check else []
+        return [*layer, *check, frame]
+
+    def _check_picture(self, drawing: Drawing) -> Path:
+        return self.folder / CHECK / f"{drawing.path.stem}.png"
+
+    def _check_list(self, drawing: Drawing) -> Path:
+        return self._check_picture(drawing).with_suffix(".json")
 
     def save(self, painted: Painted) -> None:
-        """Write the result of a drawing."""
-        images = [painted.frame]
+        """Write the result of a drawing. Raises ValueError where a check is asked of a model that cannot doubt."""
         if self.with_color_layer:
-            images.insert(0, compose(painted.frame, painted.lines).color_layer)
-        for path, image in zip(self.paths(painted.drawing), images, strict=True):
-            write_frame(path, image)
+            layer = compose(painted.frame, painted.stage.lines).color_layer
+            write_frame(self.folder / COLOR_LAYER / self.frame_path(painted.drawing).name, layer)
+        if self.with_check:
+            self._save_check(painted)
+        write_frame(self.frame_path(painted.drawing), painted.frame)
+
+    def _save_check(self, painted: Painted) -> None:
+        assert painted.weights is not None and painted.stage.moved is not None, "the command sees to it"
+        found = check_drawing(painted.drawing.path.name, painted.stage, painted.frame, painted.weights)
+        picture = draw_checks(painted.frame, painted.stage.moved.regions, found.doubtful)
+        write_frame(self._check_picture(painted.drawing), picture)
+        write_text(self._check_list(painted.drawing), json.dumps(found.as_json(), indent=2) + "\n")
+
+    def write_check(self, drawings: Iterable[Drawing]) -> Path:
+        """Lay the lists of painted drawings together, those with the most to look at first."""
+        found = [json.loads(self._check_list(drawing).read_text(encoding="utf-8")) for drawing in drawings]
+        path = self.folder / CHECK / CHECK_FILE
+        write_text(path, json.dumps({"doubtful_above": DOUBTFUL, "drawings": order_checks(found)}, indent=2) + "\n")
+        return path
 
     def begin(self, record: dict[str, Any], *, overwrite: bool) -> None:
         """Note what the coming results are made with; earlier ones are outdated when it is something else."""
@@ -92,7 +119,10 @@ class Results:
 
         `others` are the files that will be written beside the results.
         """
-        if any(same_file(folder, lines_folder) for folder in (self.folder, self.folder / COLOR_LAYER)):
+        if any(
+            same_file(folder, lines_folder)
+            for folder in (self.folder, *(self.folder / name for name in (COLOR_LAYER, CHECK)))
+        ):
             raise InputError(f"{self.folder}: results would overwrite the drawings; give another --output")
         check_writable(self.folder)
         given = {identity for path in inputs_of(shot) if (identity := _identity(path))}

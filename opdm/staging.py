@@ -52,6 +52,16 @@ class Stage:
         return each_proposal(self.lines, self.keyframes, motion, self.moved.regions, self.moved.region_colors)
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What became of a drawing."""
+
+    frame: Tensor
+    """(3, H, W) in [0, 1], of the drawing's size."""
+    weights: Tensor | None = None
+    """(P, h, w) at the working size: how much of each proposal is in it; None for models that do not choose."""
+
+
 def set_up(
     lines: Tensor,
     keyframes: Sequence[Layers],

@@ -1,4 +1,4 @@
-"""The training loop: prepare, step, checkpoint, report. It knows no loss, adapter or dataset by name."""
+"""The training loop: prepare, step, checkpoint, report. It knows no model, loss, adapter or dataset by name."""
 
 import json
 import math
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import cv2
 import torch
@@ -18,15 +19,11 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from diffusers.training_utils import EMAModel
 from torch.utils.data import DataLoader
 
-from opdm.checkpoint import export_pipeline, initialize_from, load_checkpoint, save_checkpoint
-from opdm.config import OptimizerConfig, Run, to_dict
-from opdm.data import DATASETS
-from opdm.data.training import Batch, StepSampler, stack
-from opdm.metrics.image import psnr
-from opdm.model import OPDMModel
-from opdm.objectives import OBJECTIVES
-from opdm.pipeline import OPDMPipeline
+from opdm.checkpoint import load_checkpoint, save_checkpoint
+from opdm.config import OptimizerConfig, Run, from_dict, to_dict
+from opdm.data.training import StepSampler
 from opdm.report import Report
+from opdm.tasks import make_task
 
 MAY_CHANGE = (
     "checkpoint_every",
@@ -60,15 +57,10 @@ class Trainer:
             open_folder(run, folder)
         self.accelerator.wait_for_everyone()
         torch.manual_seed(run.seed)
-        self.model = OPDMModel.from_model_config(run.model).to(memory_format=torch.channels_last)
-        if run.init_from is not None:
-            initialize_from(self.model, run.init_from)
-        self.dataset = DATASETS[type(run.data)](
-            run.data, references=run.model.references, uses_motion=run.model.uses_motion, seed=run.seed
-        )
-        objective = OBJECTIVES[type(run.objective)](self.model, run.objective, run.schedule)
+        self.task = make_task(run)
+        self.model, self.dataset, objective = self.task.model, self.task.dataset, self.task.objective
         self.trained = [p for p in objective.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(self.trained, lr=run.optimizer.lr)
+        optimizer = torch.optim.AdamW(self.trained, lr=run.optimizer.lr, weight_decay=run.optimizer.weight_decay)
         self.weights = objective.weights
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.ema = EMAModel(self.model.parameters(), decay=run.optimizer.ema_decay)
@@ -96,7 +88,7 @@ class Trainer:
         self.accelerator.end_training()
         return complete
 
-    def _advance(self, batches: Iterator[Batch], report: Report) -> None:
+    def _advance(self, batches: Iterator[Any], report: Report) -> None:
         """One optimizer step and whatever is due after it."""
         run = self.run
         began = time.perf_counter()
@@ -114,7 +106,7 @@ class Trainer:
         if self.step % run.validate_every == 0 or self.step == run.steps:
             self._validate(report)
 
-    def _optimize(self, batches: Iterator[Batch]) -> tuple[dict[str, float], float]:
+    def _optimize(self, batches: Iterator[Any]) -> tuple[dict[str, float], float]:
         """Accumulate, clip, step, average; a step whose gradient is not finite is skipped and counted."""
         run, totals = self.run, dict.fromkeys([*self.weights, "loss"], 0.0)
         for group in self.optimizer.param_groups:
@@ -146,7 +138,7 @@ class Trainer:
     def _lr(self) -> float:
         return learning_rate(self.run.optimizer, self.step, self.run.steps)
 
-    def _loader(self) -> DataLoader[Batch]:
+    def _loader(self) -> DataLoader:
         run = self.run
         sampler = StepSampler(
             first_step=self.step,
@@ -159,7 +151,9 @@ class Trainer:
         return DataLoader(
             self.dataset,
             batch_sampler=sampler,
-            collate_fn=stack,
+            collate_fn=self.task.stack,
+            # Its own, so that a resumed run draws the same dropout: a loader takes a number when it starts.
+            generator=torch.Generator(),
             num_workers=run.workers,
             persistent_workers=run.workers > 0,
             prefetch_factor=4 if run.workers else None,
@@ -184,7 +178,7 @@ class Trainer:
         save_checkpoint(self.accelerator, self.folder / "checkpoints", self.step, {"skipped": self.skipped})
         if self.accelerator.is_main_process:
             with self._averaged_weights():
-                export_pipeline(OPDMPipeline.from_model(self.model, self.run.schedule), self.folder / "pipeline")
+                self.task.export(self.folder / "pipeline")
         report.say(f"step {self.step}: checkpoint and pipeline saved in {self.folder}")
         self.accelerator.wait_for_everyone()
 
@@ -201,25 +195,15 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self, report: Report) -> None:
-        """Paint one drawing of each held-out shot; PSNR beside that of the nearest keyframe."""
+        """Judge the averaged weights on held-out samples."""
         if not self.accelerator.is_main_process or not self.run.validation_shots:
             self.accelerator.wait_for_everyone()
             return
-        samples = stack([self.dataset[i] for i in self.dataset.held_out(self.run.validation_shots)])
         with self._averaged_weights(), self.accelerator.autocast():
-            pipeline = OPDMPipeline.from_model(self.model, self.run.schedule)
-            painted, _ = pipeline.denoise(samples.conditions, seeds=[int(seed) for seed in samples.seeds])
-        painted = painted.cpu()
-        keyframes = samples.conditions.keyframes
-        copied = torch.stack([psnr(keyframes[:, k], samples.target) for k in range(keyframes.shape[1])]).amax(dim=0)
-        scores = {
-            "validation_psnr_db": float(psnr(painted, samples.target).mean()),
-            "validation_best_keyframe_psnr_db": float(copied.mean()),
-        }
-        report.record(self.step, scores)
-        report.say(f"step {self.step}: " + ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
-        lines = samples.conditions.lines.expand(-1, 3, -1, -1)
-        report.picture(self.step, [keyframes[:, 0], lines, painted, samples.target, keyframes[:, -1]])
+            found = self.task.validate()
+        report.record(self.step, found.scores)
+        report.say(f"step {self.step}: " + ", ".join(f"{name} {value:.2f}" for name, value in found.scores.items()))
+        report.picture(self.step, found.picture)
         self.accelerator.wait_for_everyone()
 
 
@@ -260,13 +244,13 @@ def open_folder(run: Run, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "config.json"
-    settings = {name: value for name, value in json.loads(json.dumps(to_dict(run))).items() if name not in MAY_CHANGE}
     if file.exists():
-        saved = json.loads(file.read_text())["run"]
-        for name, value in flatten(settings).items():
-            if flatten(saved).get(name) != value:
+        # Through the dataclasses, so that fields which are newer than the file have the value that they had then.
+        saved = flatten(to_dict(from_dict(Run, json.loads(file.read_text())["run"])))
+        for name, value in flatten(to_dict(run)).items():
+            if name not in MAY_CHANGE and saved.get(name) != value:
                 raise ValueError(
-                    f"{folder} holds a run with {name} = {flatten(saved).get(name)!r}, not {value!r}; "
+                    f"{folder} holds a run with {name} = {saved.get(name)!r}, not {value!r}; "
                     "give another --output, or the same settings to resume it"
                 )
         return

@@ -26,8 +26,9 @@ import opdm.blocks
 import opdm.model
 import opdm.reference_encoder
 from configs import RUNS
+from opdm.ant import AnT
 from opdm.conditions import Conditions
-from opdm.config import JointObjectiveConfig, ReverseConfig
+from opdm.config import AnTConfig, JointObjectiveConfig, ReverseConfig
 from opdm.data.cel_animation import CelShot
 from opdm.data.training import Batch
 from opdm.metrics import CLIP_METRICS, NEED_WEIGHTS, ClipFrame, ClipScorer
@@ -334,12 +335,42 @@ def region_rows() -> list[Row]:
     return rows
 
 
+def draw_cells(count: int, size: int) -> tuple[Tensor, Tensor]:
+    """A drawing (1, size, size) of so many rectangles, in rows of ten, and their labels (size, size)."""
+    place = torch.arange(size)
+    labels = place[:, None] * (count // 10) // size * 10 + place * 10 // size
+    is_border = (labels != labels.roll(1, 0)) | (labels != labels.roll(1, 1))
+    return (~is_border).float()[None], labels.masked_fill(is_border, -1)
+
+
+@torch.no_grad()
+def ant_rows() -> list[Row]:
+    """The Animation Transformer at the paper's size, a pair of 1024 px at a time, crops included."""
+    reuse_freed_memory()
+    model, matrix, rows = AnT.from_ant_config(AnTConfig()).eval(), torch.randn(2048, 2048), []
+    product_rate = 2 * 2048**3 / best_of(lambda: matrix @ matrix, 5)
+    for count in (50, 300, 1000):
+        cells = draw_cells(count, 1024)
+
+        def match(cells: tuple[Tensor, Tensor] = cells) -> None:
+            model.compare(model.crop(*cells), model.crop(*cells))
+
+        with FlopCounterMode(display=False) as counter:
+            match()
+        seconds = best_of(match)
+        cost = seconds * product_rate / counter.get_total_flops()
+        rows.append(Row(f"AnT, {count} segments", 1000 * seconds, "ms per pair", ""))
+        rows.append(Row(f"AnT, {count} segments, cost", cost, "products of equal FLOPs", ""))
+    return rows
+
+
 ROWS = {
     "generator": generator_rows,
     "regions": region_rows,
     "model": lambda: model_rows(["one-step", "full"]),
     "utilization": utilization_rows,
     "norm": norm_rows,
+    "ant": ant_rows,
     "metrics": metric_rows,
     "metrics memory": metric_memory_rows,
 }

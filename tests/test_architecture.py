@@ -11,8 +11,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = {
-    0: ["config", "errors", "flow", "frames", "norm", "runtime", "warp"],
+    0: ["ant_config", "config", "errors", "flow", "frames", "norm", "runtime", "warp"],
     1: [
+        "ant_crops",
         "blocks",
         "compositing",
         "layers",
@@ -30,9 +31,20 @@ LAYERS = {
         "weights",
     ],
     2: ["conditions", "data"],
-    3: ["adapters", "heads", "model", "reference_encoder", "sampler", "staging", "unet"],
+    3: [
+        "adapters",
+        "ant",
+        "ant_losses",
+        "ant_pictures",
+        "heads",
+        "model",
+        "reference_encoder",
+        "sampler",
+        "staging",
+        "unet",
+    ],
     4: ["losses", "metrics", "pipeline"],
-    5: ["checkpoint", "objectives", "painting", "report", "results"],
+    5: ["checkpoint", "confidence", "objectives", "painting", "report", "results", "tasks"],
     6: ["trainer"],
     7: ["cli", "webui"],
 }

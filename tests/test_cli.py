@@ -17,7 +17,7 @@ from opdm.errors import InputError
 from opdm.frames import read_frame, write_frame
 from opdm.pipeline import ModelError, OPDMPipeline
 from opdm.shot import Keyframe, Shot, plan_shot
-from opdm.staging import set_up
+from opdm.staging import Finished, set_up
 
 ROOT = Path(__file__).parents[1]
 HEIGHT, WIDTH = 50, 70
@@ -30,6 +30,7 @@ class BlendPipeline:
     references: int = 2
     size_multiple: int = 8
     uses_motion: bool = False
+    chooses: bool = False
     default_size: int = 32
     calls: list = field(default_factory=list)
     fail_at: int | None = None
@@ -57,7 +58,7 @@ class BlendPipeline:
         frames = (keyframes.mean(dim=1) * 0.9 + noise * 0.1) * lines
         for stage, frame in zip(stages, frames, strict=True):
             finished = compose(frame[:, : stage.size[0], : stage.size[1]], stage.lines).frame
-            yield finished * torch.nan if len(self.calls) - 1 == self.overflows_at else finished
+            yield Finished(finished * torch.nan if len(self.calls) - 1 == self.overflows_at else finished)
 
     @property
     def painted(self):

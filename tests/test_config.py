@@ -5,10 +5,13 @@ import pytest
 
 from configs import RUNS
 from opdm.config import (
+    AnTConfig,
+    CelPairDataConfig,
     ChoiceHeadConfig,
     FlowAdapterConfig,
     FlowObjectiveConfig,
     IdentityAdapterConfig,
+    MatchingObjectiveConfig,
     ModelConfig,
     NoiseHeadConfig,
     OffsetAdapterConfig,
@@ -37,6 +40,12 @@ def test_the_kind_decides_the_member_of_a_union():
     assert isinstance(rebuilt.adapter, FlowAdapterConfig) and isinstance(rebuilt.head, ChoiceHeadConfig)
 
 
+def test_files_from_before_there_were_several_kinds_can_be_read():
+    values = to_dict(RUNS["opdm"])
+    del values["model"]["kind"]
+    assert from_dict(Run, values) == RUNS["opdm"]
+
+
 def test_unknown_fields_and_kinds_are_named():
     with pytest.raises(ValueError, match="no field depth"):
         from_dict(UNetConfig, {"depth": 3})
@@ -56,6 +65,12 @@ def test_unknown_fields_and_kinds_are_named():
             "offset",
         ),
         (lambda: replace_run(schedule=ScheduleConfig(zero_terminal_snr=True)), "zero_terminal_snr"),
+        (lambda: replace_run(model=AnTConfig()), "objective.kind: joint is not for model.kind = ant; take matching"),
+        (lambda: replace_run(data=CelPairDataConfig()), "data.kind: cel-pairs is not for model.kind = opdm; take cel"),
+        (
+            lambda: replace_run(objective=MatchingObjectiveConfig()),
+            "objective.kind: matching is not for model.kind = opdm; take joint, alignment, flow",
+        ),
         (lambda: replace_run(data=dataclasses.replace(RUNS["opdm"].data, crop_size=100)), "data.crop_size"),
         (lambda: replace_run(data=dataclasses.replace(RUNS["opdm"].data, crop_size=512)), "data.shot_sizes"),
     ],

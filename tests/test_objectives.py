@@ -14,7 +14,7 @@ from opdm.config import (
     ReverseConfig,
     ScheduleConfig,
 )
-from opdm.objectives import OBJECTIVES, AlignmentObjective, FlowObjective, JointObjective
+from opdm.objectives import OBJECTIVES, AlignmentObjective, FlowObjective, JointObjective, MatchingObjective
 from opdm.sampler import reverse_process
 from tiny import NOISE, SCHEDULE, make_batch, make_model
 
@@ -133,4 +133,4 @@ def test_estimator_objectives_need_an_estimator():
 
 
 def test_every_objective_is_listed():
-    assert set(OBJECTIVES.values()) == {JointObjective, AlignmentObjective, FlowObjective}
+    assert set(OBJECTIVES.values()) == {JointObjective, AlignmentObjective, FlowObjective, MatchingObjective}

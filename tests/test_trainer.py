@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from opdm.ant import load_ant
 from opdm.checkpoint import complete_checkpoints
 from opdm.config import (
     AlignmentObjectiveConfig,
@@ -21,10 +22,13 @@ from opdm.config import (
     IdentityAdapterConfig,
     OptimizerConfig,
 )
+from opdm.data.cel_pairs import SegmentedDrawing, SegmentPair
 from opdm.data.training import StepSampler
+from opdm.frames import read_frame
 from opdm.pipeline import OPDMPipeline
+from opdm.tasks import score_pair
 from opdm.trainer import Trainer, learning_rate
-from tiny import OFFSET, make_run, model_config
+from tiny import OFFSET, make_matching_run, make_run, model_config
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--data.shot-sizes", "32", "32", "--data.crop-size", "32", "--validation-shots", "0"]
@@ -87,6 +91,52 @@ def test_a_run_leaves_everything_behind(tmp_path):
     assert list((tmp_path / "samples").glob("*.png")) and list((tmp_path / "tensorboard").iterdir())
     assert OPDMPipeline.from_pretrained(tmp_path / "pipeline").default_size == 32
     assert [path.name for path in complete_checkpoints(tmp_path / "checkpoints")] == ["step-00000002", "step-00000004"]
+
+
+def test_a_matching_run_resumes_and_leaves_everything_behind(tmp_path):
+    run = make_matching_run()
+    Trainer(run, tmp_path / "four", cpu=True).train()
+    Trainer(replace(run, steps=2), tmp_path / "two", cpu=True).train()
+    assert Trainer(run, tmp_path / "two", cpu=True).train()
+    models = [load_ant(tmp_path / name / "pipeline").state_dict() for name in ("four", "two")]
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+    assert {"forward_match", "cycle", "loss"} <= set(records(tmp_path / "four")[0])
+    scores = next(record for record in records(tmp_path / "four") if "validation_accuracy" in record)
+    assert 0 <= scores["validation_accuracy"] <= scores["validation_reachable_accuracy"] <= 100
+    picture = read_frame(tmp_path / "four" / "samples" / "step-00000004.png")
+    assert picture.shape == (3, 3 * 224, 2 * 224)
+
+
+def test_a_matching_run_starts_from_weights_that_fit(tmp_path):
+    run = make_matching_run(validation_shots=0)
+    Trainer(run, tmp_path / "first", cpu=True).train()
+    source = str(tmp_path / "first" / "pipeline")
+    started = Trainer(replace(run, init_from=source), tmp_path / "second", cpu=True)
+    trained = load_ant(source).state_dict()
+    assert all(torch.equal(started.model.state_dict()[name], trained[name]) for name in trained)
+    with pytest.raises(ValueError, match="a model of another shape"):
+        Trainer(replace(run, model=replace(run.model, width=8), init_from=source), tmp_path / "third", cpu=True)
+
+
+def test_pairs_are_scored_by_the_regions_that_segments_take_over():
+    reference = SegmentedDrawing(None, None, torch.tensor([4, 5, 5]), None)
+    target = SegmentedDrawing(None, None, torch.tensor([5, 4, 6, 4]), None)
+    pair = SegmentPair(reference=reference, target=target, crops=None, is_match=None)
+    scores = score_pair(pair, torch.tensor([2, 0, 0, 1]))
+    # Region 4: right once, of two segments and two given to it. Region 5: once, of one and two. 6: never.
+    assert scores["accuracy"] == 50 and scores["reachable_accuracy"] == 75
+    assert scores["miou"] == pytest.approx(100 * (1 / 3 + 1 / 2 + 0) / 3)
+
+
+def test_a_run_from_before_a_field_was_new_is_resumed(tmp_path):
+    Trainer(make_run(), tmp_path, cpu=True)
+    file = tmp_path / "config.json"
+    saved = json.loads(file.read_text())
+    del saved["run"]["model"]["kind"], saved["run"]["optimizer"]["weight_decay"]
+    file.write_text(json.dumps(saved))
+    Trainer(make_run(), tmp_path, cpu=True)
+    with pytest.raises(ValueError, match=r"optimizer.weight_decay = 0.0, not 0.1"):
+        Trainer(make_run(optimizer=replace(make_run().optimizer, weight_decay=0.1)), tmp_path, cpu=True)
 
 
 def test_an_interrupted_run_saves_before_it_stops(tmp_path):
@@ -235,6 +285,8 @@ def test_a_killed_run_resumes_with_the_same_command(tmp_path):
         (["opmd"], "opmd: no such run"),
         (["smoke", "--data.crop-size", "30"], "data.crop_size: 30 is not a multiple of 8"),
         (["smoke", "--init-from", "nowhere"], "nowhere: no such model"),
+        (["ant-tiny", "--init-from", "nowhere"], "nowhere: no Animation Transformer"),
+        (["ant-tiny", "--model.heads", "5"], "model.heads: 5 does not divide"),
         (["smoke", "--objective.perceptual-weight", "1", "--objective.vgg-weights", "none.pth"], "none.pth"),
     ],
 )

@@ -6,13 +6,16 @@ from opdm.adapters import ADAPTERS
 from opdm.conditions import Conditions
 from opdm.config import (
     AdapterConfig,
+    AnTConfig,
     CelDataConfig,
+    CelPairDataConfig,
     ChoiceHeadConfig,
     DeformableAdapterConfig,
     FlowAdapterConfig,
     HeadConfig,
     IdentityAdapterConfig,
     JointObjectiveConfig,
+    MatchingObjectiveConfig,
     ModelConfig,
     NoiseHeadConfig,
     OffsetAdapterConfig,
@@ -38,6 +41,7 @@ ADAPTER_CONFIGS: list[AdapterConfig] = [
 ]
 NOISE = NoiseHeadConfig()
 SCHEDULE = ScheduleConfig(timesteps=100)
+ANT = AnTConfig(width=16, layers=2, heads=2, crop_size=8, crop_widths=(8, 8, 16), norm_groups=4)
 
 assert {type(config) for config in ADAPTER_CONFIGS} == set(ADAPTERS), "every adapter has a tiny configuration"
 
@@ -106,3 +110,12 @@ def make_run(**changes) -> Run:
         "workers": 0,
     }
     return Run(**(settings | changes))
+
+
+def make_matching_run(**changes) -> Run:
+    settings = {
+        "model": ANT,
+        "objective": MatchingObjectiveConfig(),
+        "data": CelPairDataConfig(shot_sizes=(64, 64), longest_gap=2),
+    }
+    return make_run(**(settings | changes))

@@ -1,11 +1,14 @@
 """Data sets by the type of their configuration.
 
-The contract: a data set is built from (its config, the number of references, whether
-the model uses motion, a seed), maps an index to one sample, a
-`Batch` without the leading B, as a pure function of seed and index, and names the samples that no run trains on.
+The contract: a data set is built from its config, what the model asks of its samples (for one that paints, the number
+of references and whether it uses motion) and a seed, maps an index to one sample as a pure function of seed and index,
+and names the samples that no run trains on. The sample of a model that paints is a `Batch` without the leading B.
 """
 
-from opdm.config import CelDataConfig, DataConfig
+from opdm.config import CelDataConfig, CelPairDataConfig
 from opdm.data.cel_dataset import CelDataset
+from opdm.data.cel_pairs import CelPairDataset
 
-DATASETS: dict[type[DataConfig], type[CelDataset]] = {CelDataConfig: CelDataset}
+DATASETS: dict[type[CelDataConfig], type[CelDataset]] = {CelDataConfig: CelDataset}
+PAIR_DATASETS: dict[type[CelPairDataConfig], type[CelPairDataset]] = {CelPairDataConfig: CelPairDataset}
+"""For models that match."""

@@ -8,6 +8,7 @@ import torch
 import correspondence
 from flow_benchmark import COLUMNS, read_line_area, score_flow
 from flow_models import FlowModel, load_flow_model
+from opdm.ant import AnT
 from opdm.data.cel_clips import cel_clips
 from opdm.data.clips import Clip
 from opdm.errors import InputError
@@ -18,10 +19,12 @@ from segment_matching import (
     Matches,
     SegmentedView,
     SegmentMethod,
+    is_mutual,
     load_segment_method,
     match_centroids,
     vote_along,
 )
+from tiny import ANT
 
 
 def make_clip(name, size, frames=3, *, seed=0, **known):
@@ -289,6 +292,41 @@ def test_segments_of_generated_shots_are_scored_in_both_papers_columns(tmp_path,
     assert "frames 2 apart: 20 pairs of 2 clips" in capsys.readouterr().out
 
 
+def make_ant(folder):
+    torch.manual_seed(0)
+    AnT.from_ant_config(ANT).save_pretrained(folder)
+    return f"ant={folder}"
+
+
+def test_the_animation_transformer_is_scored_beside_the_others(tmp_path, capsys):
+    method = make_ant(tmp_path / "pipeline")
+    assert run("segments", "--methods", "overlap", method, "--output", tmp_path) == 0
+    row = json.loads((tmp_path / "segments.json").read_text())["rows"][method]
+    assert row["sees"] == "lines, segments" and "visible if" in row["settings"]
+    assert all(0 <= row["mean"][column] <= 100 for column in ("accuracy", "nonocc", "label_accuracy", "label_miou"))
+    assert method in capsys.readouterr().out
+
+
+def test_the_animation_transformer_leaves_out_numbers_that_a_map_leaves_out(tmp_path):
+    match = load_segment_method(make_ant(tmp_path)).match
+    labels = torch.full((24, 24), -1)
+    labels[2:10, 2:10], labels[12:20, 3:20] = 0, 1
+    gappy = torch.where(labels == 1, 3, labels)
+    lines = torch.rand(1, 24, 24)
+    plain, sparse = (SegmentedView(torch.zeros(3, 24, 24), lines, one) for one in (labels, gappy))
+    found = match(sparse, plain)
+    assert found.best[[1, 2]].tolist() == [-1, -1] and not found.is_visible[[1, 2]].any()
+    assert torch.equal(found.best[[0, 3]], match(plain, plain).best)
+    assert set(match(plain, sparse).best.tolist()) <= {0, 3}
+    nothing = SegmentedView(torch.zeros(3, 24, 24), lines, torch.full((24, 24), -1))
+    assert match(plain, nothing).best.tolist() == [-1, -1] and match(nothing, plain).best.tolist() == []
+
+
+def test_a_match_is_believed_that_finds_its_source_as_likely_as_its_best():
+    similarity = torch.tensor([[5.0, 0.0], [4.9, 0.0], [3.0, 0.0]])
+    assert is_mutual(similarity).tolist() == [True, True, False]
+
+
 def write_animerun(split):
     """A box of 12 x 12 on flat ground that moves 2 pixels to the right in each of three frames, as published."""
     for index in range(3):
@@ -335,6 +373,8 @@ def test_the_published_layout_of_animerun_is_scored(tmp_path):
     [
         (["flow", "--models", "nothing"], "no flow model is called nothing"),
         (["flow", "--gap", "0"], "--gap 0: at least 1"),
+        (["segments", "--methods", "ant"], "ant: say whose, ant=FOLDER"),
+        (["segments", "--methods", "ant=nowhere"], "nowhere: no Animation Transformer"),
         (["segments", "--kind", "animerun"], "give the folder of the data set with --data"),
         (["flow", "--kind", "sintel", "--data", "."], "sintel"),
     ],

@@ -1,0 +1,150 @@
+"""What a run trains, as the trainer sees it: a model, its data and objective, how it is saved and how it is judged.
+
+A task is chosen by the type of the run's model, here and nowhere else.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from opdm.ant import AnT, load_ant
+from opdm.ant_pictures import draw_matches
+from opdm.checkpoint import copy_weights, export
+from opdm.config import AnTConfig, CelDataConfig, CelPairDataConfig, ModelConfig, Run
+from opdm.data import DATASETS, PAIR_DATASETS
+from opdm.data.cel_dataset import CelDataset
+from opdm.data.cel_pairs import CelPairDataset, SegmentPair, stack_pairs
+from opdm.data.training import stack
+from opdm.metrics.image import psnr
+from opdm.metrics.segments import label_scores
+from opdm.model import OPDMModel
+from opdm.objectives import OBJECTIVES, Objective
+from opdm.pipeline import OPDMPipeline
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How a model does on held-out samples."""
+
+    scores: dict[str, float]
+    picture: list[Tensor]
+    """Rows (N, 3, H, W) in [0, 1], one sample below the other."""
+
+
+class Task:
+    """Base: everything of a run that depends on what its model is for."""
+
+    model: nn.Module
+    dataset: Dataset
+    objective: Objective
+    stack: Callable[[Sequence[Any]], Any]
+    """Makes one batch of samples; a batch has `to(device)`."""
+
+    def export(self, folder: Path) -> None:
+        """Write what users load."""
+        raise NotImplementedError
+
+    def validate(self) -> Validation:
+        """Judge the model on held-out samples."""
+        raise NotImplementedError
+
+
+class Painting(Task):
+    """A model that paints drawings between keyframes."""
+
+    model: OPDMModel
+    dataset: CelDataset
+
+    def __init__(self, run: Run, config: ModelConfig):
+        assert isinstance(run.data, CelDataConfig), "a run is checked when it is made"
+        self.run, self.stack = run, stack
+        self.model = OPDMModel.from_model_config(config).to(memory_format=torch.channels_last)
+        if run.init_from is not None:
+            copy_weights(self.model, OPDMPipeline.from_pretrained(run.init_from).model, run.init_from)
+        self.dataset = DATASETS[type(run.data)](
+            run.data, references=config.references, uses_motion=config.uses_motion, seed=run.seed
+        )
+        self.objective = OBJECTIVES[type(run.objective)](self.model, run.objective, run.schedule)
+
+    def export(self, folder: Path) -> None:
+        """A pipeline."""
+        export(OPDMPipeline.from_model(self.model, self.run.schedule), folder)
+
+    def validate(self) -> Validation:
+        """Paint one drawing of each held-out shot; PSNR beside that of the nearest keyframe."""
+        samples = stack([self.dataset[i] for i in self.dataset.held_out(self.run.validation_shots)])
+        pipeline = OPDMPipeline.from_model(self.model, self.run.schedule)
+        painted, _ = pipeline.denoise(samples.conditions, seeds=[int(seed) for seed in samples.seeds])
+        painted = painted.cpu()
+        keyframes = samples.conditions.keyframes
+        copied = torch.stack([psnr(keyframes[:, k], samples.target) for k in range(keyframes.shape[1])]).amax(dim=0)
+        scores = {
+            "validation_psnr_db": mean_db(psnr(painted, samples.target)),
+            "validation_best_keyframe_psnr_db": mean_db(copied),
+        }
+        lines = samples.conditions.lines.expand(-1, 3, -1, -1)
+        return Validation(scores, [keyframes[:, 0], lines, painted, samples.target, keyframes[:, -1]])
+
+
+def mean_db(values: Tensor) -> float:
+    """The mean of decibels (B,) without those of equal frames, which are infinite; NaN where all are."""
+    return float(values[values.isfinite()].mean())
+
+
+class Matching(Task):
+    """A model that matches the segments of two drawings."""
+
+    model: AnT
+    dataset: CelPairDataset
+
+    def __init__(self, run: Run, config: AnTConfig):
+        assert isinstance(run.data, CelPairDataConfig), "a run is checked when it is made"
+        self.run, self.stack = run, stack_pairs
+        self.model = AnT.from_ant_config(config)
+        if run.init_from is not None:
+            copy_weights(self.model, load_ant(run.init_from), run.init_from)
+        self.dataset = PAIR_DATASETS[type(run.data)](run.data, model=config, seed=run.seed)
+        self.objective = OBJECTIVES[type(run.objective)](self.model, run.objective, run.schedule)
+
+    def export(self, folder: Path) -> None:
+        """The network."""
+        export(self.model, folder)
+
+    def validate(self) -> Validation:
+        """Hand on the regions of one drawing of each held-out shot to another; the paper's two scores, mean over pairs.
+
+        Beside them the accuracy of handing on rightly all that the reference shows.
+        """
+        pairs = [self.dataset[i] for i in self.dataset.held_out(self.run.validation_shots)]
+        was_training = self.model.training
+        self.model.eval()
+        matches = [self.model.compare(*pair.crops).argmax(dim=0) for pair in pairs]
+        self.model.train(was_training)
+        scored = [score_pair(pair, match) for pair, match in zip(pairs, matches, strict=True)]
+        scores = {f"validation_{name}": fmean(one[name] for one in scored) for name in scored[0]}
+        return Validation(scores, draw_matches(pairs, matches))
+
+
+def score_pair(pair: SegmentPair, match: Tensor) -> dict[str, float]:
+    """Accuracy and mIoU of the regions that a target's segments (N,) take over from their matches, in percent."""
+    scores = label_scores(pair.reference.regions[match], pair.target.regions)
+    is_shown = torch.isin(pair.target.regions, pair.reference.regions)
+    scores["reachable_accuracy"] = float(is_shown.double().mean())
+    return {name: 100 * score for name, score in scores.items()}
+
+
+TASKS: dict[type[ModelConfig] | type[AnTConfig], Callable[[Run, Any], Task]] = {
+    ModelConfig: Painting,
+    AnTConfig: Matching,
+}
+
+
+def make_task(run: Run) -> Task:
+    """The task of a run. Raises ValueError for weights to start from that are missing or do not fit."""
+    return TASKS[type(run.model)](run, run.model)
