@@ -7,8 +7,7 @@ SHOT := examples/shot
 DEMO := out/demo
 SMOKE := out/smoke
 # Accelerate warns about every value that is left unsaid.
-LAUNCH := $(BIN)/accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
-	--num_cpu_threads_per_process $(shell nproc 2>/dev/null || echo 2)
+LAUNCH := $(BIN)/accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test smoke lint format benchmark clean

@@ -1,9 +1,10 @@
 """What the machine offers: devices, number formats, and memory that is not given back between two layers.
 
-Importing this imports no torch, because `reuse_freed_memory` wants to come first.
+Importing this imports no torch, because `reuse_freed_memory` and `use_all_cores` want to come first.
 """
 
 import ctypes
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,16 @@ def reuse_freed_memory() -> None:
         return
     mallopt(M_MMAP_THRESHOLD, LARGEST_INT)
     mallopt(M_TRIM_THRESHOLD, LARGEST_INT)
+
+
+def use_all_cores() -> None:
+    """Undo the one thread that `accelerate launch` gives a single process unasked; to be called before torch comes.
+
+    Any other number, as its --num_cpu_threads_per_process sets it, stays, and so do those of several processes.
+    """
+    is_launched = "ACCELERATE_MIXED_PRECISION" in os.environ  # what accelerate sets for its script, always
+    if is_launched and "WORLD_SIZE" not in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":
+        del os.environ["OMP_NUM_THREADS"]
 
 
 def choose_device(name: str) -> str:

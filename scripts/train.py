@@ -57,9 +57,10 @@ def parse_fields(name: str, arguments: list[str]) -> Run:
 
 def train(name: str, run: Run) -> int:
     """Run the trainer; a ValueError is the user's and gets one line."""
-    from opdm.runtime import reuse_freed_memory
+    from opdm.runtime import reuse_freed_memory, use_all_cores
 
-    reuse_freed_memory()  # before torch allocates anything
+    use_all_cores()
+    reuse_freed_memory()  # both before torch does anything
     from opdm.trainer import Trainer
 
     try:

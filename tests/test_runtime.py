@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -5,7 +6,14 @@ import pytest
 import torch
 
 from opdm.errors import InputError
-from opdm.runtime import choose_device, choose_dtype, default_dtype, processor_has_bfloat16, reuse_freed_memory
+from opdm.runtime import (
+    choose_device,
+    choose_dtype,
+    default_dtype,
+    processor_has_bfloat16,
+    reuse_freed_memory,
+    use_all_cores,
+)
 
 
 def test_memory_settings_may_be_made_anywhere():
@@ -15,6 +23,25 @@ def test_memory_settings_may_be_made_anywhere():
 def test_a_c_library_without_mallopt_is_no_trouble(monkeypatch):
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     reuse_freed_memory()
+
+
+@pytest.mark.parametrize(
+    ("environment", "threads"),
+    [
+        ({"ACCELERATE_MIXED_PRECISION": "no", "OMP_NUM_THREADS": "1"}, None),
+        ({"ACCELERATE_MIXED_PRECISION": "no", "OMP_NUM_THREADS": "3"}, "3"),
+        ({"ACCELERATE_MIXED_PRECISION": "no", "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}, "1"),
+        ({"OMP_NUM_THREADS": "1"}, "1"),
+        ({}, None),
+    ],
+)
+def test_only_the_launchers_own_single_thread_is_undone(monkeypatch, environment, threads):
+    for name in ("ACCELERATE_MIXED_PRECISION", "OMP_NUM_THREADS", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    use_all_cores()
+    assert os.environ.get("OMP_NUM_THREADS") == threads
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="faults are counted as Linux does")
