@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from configs.opdm import OPDM, OPDM_RUNS
-from configs.pretraining import OFFSETS
+from configs.pretraining import OFFSETS, PRETRAINING_RUNS
 from opdm.config import (
     AdapterConfig,
     CelDataConfig,
@@ -192,7 +192,7 @@ ESTIMATOR_RUNS = {
     ESTIMATORS[1]: replace(OFFSETS, description="Estimator of single offsets for kernel-1.", model=kernel(1)),
 }
 
-FULL_RUNS = {ablation.name: ablation.run for ablation in ABLATIONS} | ESTIMATOR_RUNS
+FULL_RUNS = {ablation.name: ablation.run for ablation in ABLATIONS} | PRETRAINING_RUNS | ESTIMATOR_RUNS
 TINY_RUNS = {
     name + TINY: replace(tiny(run), description=f"{name} at a size that trains in minutes on two cores.")
     for name, run in FULL_RUNS.items()
