@@ -19,6 +19,7 @@ from proposals import Options, find_clips
 if TYPE_CHECKING:
     from opdm.data.clips import Clip
     from opdm.pipeline import OPDMPipeline
+    from opdm.staging import Finished, Stage
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def judge(options: ConfidenceOptions) -> Iterator[Judged]:
     """Every region of every painted drawing. Raises InputError."""
+    for clip, i, stage, finished in paint_clips(options):
+        yield from judge_drawing(clip, i, stage, finished, options.frames)
+
+
+def paint_clips(options: ConfidenceOptions) -> "Iterator[tuple[Clip, int, Stage, Finished]]":
+    """Drawings of each clip, by their numbers, painted between its first and its last frame. Raises InputError."""
     from opdm.runtime import choose_device, choose_dtype, reuse_freed_memory
 
     clips = find_clips(options)
@@ -70,37 +77,46 @@ def judge(options: ConfidenceOptions) -> Iterator[Judged]:
     device = choose_device("auto")
     pipeline = OPDMPipeline.from_pretrained(options.model).to(device=device, dtype=choose_dtype("auto", device))
     if not pipeline.chooses:
-        raise InputError(f"{options.model}: does not choose among proposals, and cannot doubt; take opdm-small")
+        raise InputError(f"{options.model}: does not choose among proposals; take opdm-small")
     for clip in tqdm(clips, unit="shot", leave=False, disable=None):
-        yield from judge_clip(clip, pipeline, options)
+        yield from paint_clip(clip, pipeline, options)
 
 
-def judge_clip(clip: "Clip", pipeline: "OPDMPipeline", options: ConfidenceOptions) -> Iterator[Judged]:
-    """Regions of one shot."""
+def paint_clip(
+    clip: "Clip", pipeline: "OPDMPipeline", options: ConfidenceOptions
+) -> "Iterator[tuple[Clip, int, Stage, Finished]]":
+    """Drawings of one clip."""
     import torch
 
-    from opdm.confidence import check_drawing
     from opdm.flow import track_px
     from opdm.layers import Layers
-    from opdm.metrics.color import delta_e_2000, lab_colors, region_means
 
     assert clip.lines is not None, "find_clips sees to it"
-    ends = (0, options.frames - 1)
-    keyframes = [Layers(clip.color(k), clip.lines(k)) for k in ends]
+    keyframes = [Layers(clip.color(k), clip.lines(k)) for k in (0, options.frames - 1)]
     lines = [clip.lines(i) for i in range(options.frames)]
     forward, backward = track_px(lines), track_px(lines[::-1])[::-1]
     for i in range(1, options.frames - 1, options.every):
         stage = pipeline.set_up(lines[i], keyframes, tracks_px=torch.stack([forward[i], backward[i]]))
         (finished,) = pipeline.paint([stage], seeds=[0])
-        assert finished.weights is not None and stage.moved is not None, "the model chooses"
-        planes = [delta_e_2000(lab_colors(finished.frame), lab_colors(clip.color(i)))]
-        if clip.is_occluded is not None:
-            planes.append((clip.is_occluded(i, ends[0]) & clip.is_occluded(i, ends[1])).float())
-        true = region_means(torch.stack(planes), stage.moved.regions)
-        truths = dict(zip(true.ids.tolist(), true.means.T.tolist(), strict=True))
-        for check in check_drawing(clip.stems[i], stage, finished.frame, finished.weights).regions:
-            error, *hidden = truths[check.region]
-            yield Judged(check.doubt, error, check.mismatch, hidden[0] if hidden else None)
+        yield clip, i, stage, finished
+
+
+def judge_drawing(clip: "Clip", i: int, stage: "Stage", finished: "Finished", frames: int) -> Iterator[Judged]:
+    """Regions of one drawing of a shot of so many frames."""
+    import torch
+
+    from opdm.confidence import check_drawing
+    from opdm.metrics.color import delta_e_2000, lab_colors, region_means
+
+    assert finished.weights is not None and stage.moved is not None, "the model chooses"
+    planes = [delta_e_2000(lab_colors(finished.frame), lab_colors(clip.color(i)))]
+    if clip.is_occluded is not None:
+        planes.append((clip.is_occluded(i, 0) & clip.is_occluded(i, frames - 1)).float())
+    true = region_means(torch.stack(planes), stage.moved.regions)
+    truths = dict(zip(true.ids.tolist(), true.means.T.tolist(), strict=True))
+    for check in check_drawing(clip.stems[i], stage, finished.frame, finished.weights).regions:
+        error, *hidden = truths[check.region]
+        yield Judged(check.doubt, error, check.mismatch, hidden[0] if hidden else None)
 
 
 def describe(judged: list[Judged]) -> str:

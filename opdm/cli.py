@@ -54,10 +54,16 @@ def sample(options: argparse.Namespace) -> int:
     from opdm.painting import Failed, Settings, check_shot, paint
     from opdm.results import Results, record_of
 
-    results = Results(options.output, options.color_layer, options.check)
+    results = Results(options.output, options.color_layer, options.layers, options.check)
     check_outputs(options, shot, results)
     failures = check_shot(shot)
-    settings = Settings(size=options.size, steps=options.steps, seed=options.seed, batch_size=options.batch_size)
+    settings = Settings(
+        size=options.size,
+        steps=options.steps,
+        seed=options.seed,
+        fill=options.fill,
+        batch_size=options.batch_size,
+    )
     record = record_of(options.model, settings, shot)
     if not options.overwrite:
         results.check_record(record, shot.drawings)
@@ -282,6 +288,12 @@ def add_files(group: argparse._ArgumentGroup) -> None:
         help="also save the paint without the lines, unpainted paper transparent, in OUTPUT/color_layer",
     )
     group.add_argument(
+        "--layers",
+        action="store_true",
+        help="also save color, lines and areas as layers of PNG, each drawing as PSD, and with --fill exact the "
+        "palette, in OUTPUT/layers; opdm-recolor OUTPUT puts an edited palette to work",
+    )
+    group.add_argument(
         "--check",
         action="store_true",
         help="also save what to look at first: regions of doubtful color, as pictures and lists in OUTPUT/check",
@@ -308,6 +320,13 @@ def add_painting(group: argparse._ArgumentGroup) -> None:
         "--model",
         default="opdm-small",
         help="a model inside the package, a folder that training wrote, or a hub id (default: opdm-small)",
+    )
+    group.add_argument(
+        "--fill",
+        choices=["model", "exact"],
+        default="model",
+        help="exact: what is painted flat takes the very colors that the keyframes have (default: model, colors as "
+        "the model paints them)",
     )
     group.add_argument("--steps", type=count, metavar="N", help="sampling steps (default: the model's own number)")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="another one gives another result (default: 0)")

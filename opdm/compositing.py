@@ -5,7 +5,7 @@ so that they meet beneath the drawn lines, and the drawn lines are laid over the
 own. Coverage is how much of a pixel a line takes, 1 - lines: 0 = none of it, 1 = all.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -33,12 +33,40 @@ PAPER_WHITE = 0.96
 
 @dataclass(frozen=True)
 class Composite:
-    """One finished frame."""
+    """One finished frame, in layers."""
 
-    frame: Tensor
-    """(3, H, W) in [0, 1]."""
-    color_layer: Tensor
-    """(4, H, W) RGBA in [0, 1]: the paint without the lines, transparent where the paper is unpainted."""
+    fill: Tensor
+    """(3, H, W) in [0, 1]: the paint, continued beneath the lines."""
+    ink: Tensor
+    """(3, H, W) in [0, 1]: the color of the lines."""
+    lines: Tensor
+    """(1, H, W) in [0, 1]: 1 = paper, 0 = ink."""
+
+    @property
+    def frame(self) -> Tensor:
+        """(3, H, W) in [0, 1]."""
+        return self.fill + (1 - self.lines) * (self.ink - self.fill)  # where no line is, the fill to the last bit
+
+    def give(self, frame: Tensor) -> "Composite":
+        """These layers, changed where they must be for `frame` to be the one (3, H, W) that they give."""
+        coverage = 1 - self.lines
+        is_ink = coverage >= 0.5
+        fill = (frame - coverage * self.ink) / (1 - coverage).clamp(min=0.5)
+        ink = (frame - (1 - coverage) * self.fill) / coverage.clamp(min=0.5)
+        fill, ink = torch.where(is_ink, self.fill, fill.clamp(0, 1)), torch.where(is_ink, ink.clamp(0, 1), self.ink)
+        return replace(self, fill=fill, ink=ink)
+
+    @property
+    def color_layer(self) -> Tensor:
+        """(4, H, W) RGBA in [0, 1]: the paint without the lines, transparent where the paper is unpainted."""
+        pixels = np.ascontiguousarray(self.fill.permute(1, 2, 0).numpy())
+        is_unpainted = find_unpainted_paper(pixels, 1 - self.lines[0].numpy())
+        return torch.cat([self.fill, torch.from_numpy(~is_unpainted).float()[None]])
+
+    @property
+    def line_layer(self) -> Tensor:
+        """(4, H, W) RGBA in [0, 1]: the lines in their color, transparent between them."""
+        return torch.cat([self.ink, 1 - self.lines])
 
 
 def compose(paint: Tensor, lines: Tensor) -> Composite:
@@ -59,9 +87,7 @@ def compose(paint: Tensor, lines: Tensor) -> Composite:
         is_line = find_lines(coverage, LINE_COVERAGE)
         fill = fill_lines(resize_pixels(fill, size), is_line, MARGIN_PX * scale)  # (H, W, 3)
         ink = resize_pixels(ink, size, cv2.INTER_LINEAR)
-    frame = fill + coverage[..., None] * (ink - fill)
-    alpha = torch.from_numpy(~find_unpainted_paper(fill, coverage)).float()
-    return Composite(to_tensor(frame), torch.cat([to_tensor(fill), alpha[None]]))
+    return Composite(to_tensor(fill), to_tensor(ink), lines)
 
 
 def find_lines(coverage: np.ndarray, threshold: float) -> np.ndarray:
@@ -141,9 +167,9 @@ def find_unpainted_paper(fill: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     """White paint that reaches the border without crossing a line, and the nearest parts of lines: (H, W) bool."""
     is_open = coverage < 0.5
     # Enlarging overshoots 1 a little beside an edge.
-    is_white = is_open & (cv2.inRange(fill, (PAPER_WHITE,) * 3, (2.0,) * 3) > 0)
+    is_white = cv2.inRange(fill, (PAPER_WHITE,) * 3, (2.0,) * 3) > 0
     # Of 4 neighbors, so that a line one pixel wide holds on a diagonal too.
-    _, regions = cv2.connectedComponents(is_white.view(np.uint8), connectivity=4)
+    _, regions = cv2.connectedComponents((is_white & is_open).view(np.uint8), connectivity=4)
     at_border = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
     is_paper = np.zeros(regions.max() + 1, bool)
     is_paper[at_border] = True
@@ -152,7 +178,7 @@ def find_unpainted_paper(fill: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     if is_open.any():
         pixels, sources = nearest(is_open, ~is_open)
         is_unpainted.reshape(-1)[pixels] = is_unpainted.reshape(-1)[sources]
-    return is_unpainted
+    return is_unpainted & is_white
 
 
 def resize_pixels(pixels: np.ndarray, size: tuple[int, int], enlarging: int = cv2.INTER_CUBIC) -> np.ndarray:

@@ -49,6 +49,12 @@ def read_frame(path: Path) -> Tensor:
     return color.expand(3, -1, -1).contiguous()
 
 
+def read_layer(path: Path) -> Tensor:
+    """Read an image as RGBA (4, H, W) in [0, 1], opaque where it says nothing of it. Raises FrameError."""
+    color, alpha = _read(path)
+    return torch.cat([color.expand(3, -1, -1), torch.ones_like(color[:1]) if alpha is None else alpha])
+
+
 def read_lines(path: Path) -> LineArt:
     """Read a drawing: its luminance, light on dark turned over, tinted paper made white. Raises FrameError."""
     color, alpha = _read(path)

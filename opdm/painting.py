@@ -3,20 +3,24 @@
 import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from opdm.compositing import compose
 from opdm.errors import InputError
+from opdm.exact_fill import AreaPaint, fill_exactly, leave_as_painted
 from opdm.flow import track_px
 from opdm.frames import FrameError, frame_size, read_frame, read_lines, resize
 from opdm.layers import Layers
 from opdm.line_style import choose_extractor
 from opdm.lines import Extractor, XDoG
+from opdm.region_colors import extract_palette
+from opdm.segments import find_regions
 from opdm.shot import Drawing, Keyframe, Shot, normal_stem
 from opdm.staging import Finished, Size, Stage, working_size
 
@@ -27,6 +31,7 @@ SMALLEST_SIDE = 8
 KEPT_KEYFRAMES = 4
 """Keyframes in memory at once: a batch looks at two, and the next one mostly at the same."""
 
+Fill = Literal["model", "exact"]
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -77,6 +82,8 @@ class Settings:
     steps: int | None = None
     """Sampling steps; None is the model's own number."""
     seed: int = 0
+    fill: Fill = "model"
+    """`exact`: regions take the keyframes' own colors where they can, as `opdm.exact_fill` does."""
     batch_size: int = 1
 
 
@@ -93,6 +100,18 @@ class Painted:
     """As `Finished` has them."""
     was_inverted: bool
     """The drawing had light lines on a dark ground."""
+    exact: AreaPaint | None
+    """What the frame was composed of, if it was filled exactly."""
+
+    @property
+    def regions(self) -> Tensor:
+        """(H, W) of the drawing."""
+        return self.stage.moved.regions if self.stage.moved else find_regions(self.stage.lines)
+
+    @cached_property
+    def area_paint(self) -> AreaPaint:
+        """The frame taken apart."""
+        return self.exact or leave_as_painted(compose(self.frame, self.stage.lines), self.regions)
 
 
 @dataclass(frozen=True)
@@ -183,6 +202,7 @@ def paint(
     """
     check_settings(settings, pipeline)
     reader = ShotReader(shot, usual_size(shot.drawings))
+    palette = reader.palette if settings.fill == "exact" else None
     batch: list[_Prepared] = []
     for drawing in drawings:
         try:
@@ -191,11 +211,11 @@ def paint(
             yield Failed(drawing.path, str(error))
             continue
         if batch and (len(batch) == settings.batch_size or batch[0].stage.size != prepared.stage.size):
-            yield from paint_batch(batch, pipeline, settings)
+            yield from paint_batch(batch, pipeline, settings, palette)
             batch = []
         batch.append(prepared)
     if batch:
-        yield from paint_batch(batch, pipeline, settings)
+        yield from paint_batch(batch, pipeline, settings, palette)
 
 
 def prepare(drawing: Drawing, reader: "ShotReader", pipeline: Pipeline, settings: Settings) -> _Prepared:
@@ -212,16 +232,29 @@ def prepare(drawing: Drawing, reader: "ShotReader", pipeline: Pipeline, settings
     return _Prepared(drawing, stage, art.was_inverted)
 
 
-def paint_batch(batch: list[_Prepared], pipeline: Pipeline, settings: Settings) -> Iterator[Painted | Failed]:
-    """Paint drawings of one working size."""
+def paint_batch(
+    batch: list[_Prepared], pipeline: Pipeline, settings: Settings, palette: Tensor | None
+) -> Iterator[Painted | Failed]:
+    """Paint drawings of one working size, and fill them with a palette (N, 3) if there is one."""
     seeds = [drawing_seed(settings.seed, prepared.drawing.path) for prepared in batch]
     painted = pipeline.paint([prepared.stage for prepared in batch], seeds=seeds, steps=settings.steps)
     for prepared, finished in zip(batch, painted, strict=True):
-        if finished.frame.isfinite().all():
-            yield Painted(prepared.drawing, finished.frame, prepared.stage, finished.weights, prepared.was_inverted)
-        else:
+        if not finished.frame.isfinite().all():
             path = prepared.drawing.path
             yield Failed(path, f"{path}: the model's numbers overflowed; paint with --dtype float32")
+            continue
+        yield finish(prepared, finished, palette)
+
+
+def finish(prepared: _Prepared, finished: Finished, palette: Tensor | None) -> Painted:
+    """The result of a drawing, filled with a palette (N, 3) if there is one."""
+    painted = Painted(
+        prepared.drawing, finished.frame, prepared.stage, finished.weights, prepared.was_inverted, exact=None
+    )
+    if palette is None:
+        return painted
+    exact = fill_exactly(finished.frame, prepared.stage.lines, painted.regions, palette)
+    return replace(painted, frame=exact.composite.frame, exact=exact)
 
 
 def drawing_seed(seed: int, path: Path) -> int:
@@ -251,6 +284,13 @@ class ShotReader:
         except FrameError:  # reported by check_shot
             own = None
         return Layers(color, self._extractor(color[None])[0] if own is None else resize(own, size))
+
+    @cached_property
+    def palette(self) -> Tensor:
+        """The flat colors (N, 3) of all keyframes, most used first. Raises FrameError."""
+        keyframes = (self.keyframe(keyframe, self.size) for keyframe in self.shot.keyframes)
+        colors = extract_palette((find_regions(layers.lines), layers.color) for layers in keyframes)
+        return colors.mul(255).round().div(255)  # as files have them
 
     @cached_property
     def _extractor(self) -> Extractor:

@@ -1,6 +1,6 @@
 """The colors of a keyframe's regions: whether a region has one, and the palette that they make together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -57,13 +57,13 @@ def sum_by_region(regions: Tensor, values: Tensor, count: int) -> Tensor:
     return torch.bincount(regions.flatten(), values.flatten().double(), count + 1)[1:].float()
 
 
-def extract_palette(regions: Sequence[Tensor], keyframes: Sequence[Tensor]) -> Tensor:
-    """The flat colors (N, 3) of keyframes (3, H, W) in [0, 1] with their regions (H, W), most used first.
+def extract_palette(keyframes: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """The flat colors (N, 3) of keyframes, each its regions (H, W) and colors (3, H, W) in [0, 1], most used first.
 
     A region may have several, as light and shadow; of a gradient none is flat. Each is the exact color of the largest
     area that has it. (0, 3) where nothing is painted flat.
     """
-    found = [tone for ids, frame in zip(regions, keyframes, strict=True) for tone in each_tone(ids, frame)]
+    found = [tone for regions, frame in keyframes for tone in each_tone(regions, frame)]
     colors = torch.cat([torch.zeros(0, 3), *[color for color, _ in found]])
     return merge_colors(colors, torch.cat([torch.zeros(0), *[area for _, area in found]]))
 

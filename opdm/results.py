@@ -8,23 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opdm.compositing import compose
 from opdm.confidence import DOUBTFUL, check_drawing, draw_checks, order_checks
 from opdm.errors import InputError
+from opdm.exact_fill import AreaPaint
 from opdm.frames import write_frame, write_text
+from opdm.layer_files import FOLDERS, PALETTE, LayerFiles
 from opdm.painting import Painted, Settings
 from opdm.shot import IMAGE_SUFFIXES, Drawing, Shot, normal_stem, same_file
 from opdm.weights import FOLDER, WEIGHTS_FILE, checksum, embedded_models
 
 SETTINGS_FILE = "opdm.json"
 COLOR_LAYER = "color_layer"
+LAYERS = "layers"
 CHECK = "check"
 CHECK_FILE = "check.json"
 
 
 @dataclass(frozen=True)
 class Results:
-    """One PNG per drawing, on request its color layer and what to check in it, and opdm.json: what they were made with.
+    """One PNG per drawing, on request its layers and what to check in it, and opdm.json: what they were made with.
 
     A result is valid while it is newer than its drawing, and than opdm.json, which is written when a run begins with
     other settings or overwrites.
@@ -32,6 +34,7 @@ class Results:
 
     folder: Path
     with_color_layer: bool = False
+    with_layers: bool = False
     with_check: bool = False
 
     def frame_path(self, drawing: Drawing) -> Path:
@@ -42,8 +45,13 @@ class Results:
         """Every file of a drawing's result, in the order of writing: the frame is last and so stands for the others."""
         frame = self.frame_path(drawing)
         layer = [self.folder / COLOR_LAYER / frame.name] if self.with_color_layer else []
+        layers = self.layer_files(drawing.path.stem).paths if self.with_layers else ()
         check = [self._check_picture(drawing), self._check_list(drawing)] if self.with_check else []
-        return [*layer, *check, frame]
+        return [*layer, *layers, *check, frame]
+
+    def layer_files(self, stem: str) -> LayerFiles:
+        """Where the layers of a drawing go."""
+        return LayerFiles(self.folder / LAYERS, stem)
 
     def _check_picture(self, drawing: Drawing) -> Path:
         return self.folder / CHECK / f"{drawing.path.stem}.png"
@@ -53,12 +61,22 @@ class Results:
 
     def save(self, painted: Painted) -> None:
         """Write the result of a drawing. Raises ValueError where a check is asked of a model that cannot doubt."""
-        if self.with_color_layer:
-            layer = compose(painted.frame, painted.stage.lines).color_layer
-            write_frame(self.folder / COLOR_LAYER / self.frame_path(painted.drawing).name, layer)
+        if self.with_color_layer or self.with_layers:
+            self._save_layers(painted.drawing.path.stem, painted.area_paint)
         if self.with_check:
             self._save_check(painted)
         write_frame(self.frame_path(painted.drawing), painted.frame)
+
+    def save_recolored(self, stem: str, paint: AreaPaint) -> None:
+        """Write the result of a drawing whose colors have changed."""
+        self._save_layers(stem, paint)
+        write_frame(self.folder / f"{stem}.png", paint.composite.frame)
+
+    def _save_layers(self, stem: str, paint: AreaPaint) -> None:
+        if self.with_color_layer:
+            write_frame(self.folder / COLOR_LAYER / f"{stem}.png", paint.composite.color_layer)
+        if self.with_layers:
+            self.layer_files(stem).save(paint)
 
     def _save_check(self, painted: Painted) -> None:
         assert painted.weights is not None and painted.stage.moved is not None, "the command sees to it"
@@ -77,6 +95,7 @@ class Results:
     def begin(self, record: dict[str, Any], *, overwrite: bool) -> None:
         """Note what the coming results are made with; earlier ones are outdated when it is something else."""
         if overwrite or self._read_record() != record:
+            (self.folder / LAYERS / PALETTE).unlink(missing_ok=True)
             write_text(self.folder / SETTINGS_FILE, json.dumps(record, indent=2) + "\n")
 
     def done(self, drawings: Iterable[Drawing]) -> list[Drawing]:
@@ -119,10 +138,8 @@ class Results:
 
         `others` are the files that will be written beside the results.
         """
-        if any(
-            same_file(folder, lines_folder)
-            for folder in (self.folder, *(self.folder / name for name in (COLOR_LAYER, CHECK)))
-        ):
+        names = (COLOR_LAYER, CHECK, *(f"{LAYERS}/{name}" for name in FOLDERS))
+        if any(same_file(folder, lines_folder) for folder in (self.folder, *(self.folder / name for name in names))):
             raise InputError(f"{self.folder}: results would overwrite the drawings; give another --output")
         check_writable(self.folder)
         given = {identity for path in inputs_of(shot) if (identity := _identity(path))}
@@ -172,6 +189,7 @@ def record_of(model: str, settings: Settings, shot: Shot) -> dict[str, Any]:
         "size": settings.size,
         "steps": settings.steps,
         "seed": settings.seed,
+        "fill": settings.fill,
         "keyframes": [
             {
                 "name": normal_stem(keyframe.path),

@@ -11,11 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = {
-    0: ["ant_config", "config", "errors", "flow", "frames", "norm", "runtime", "warp"],
+    0: ["ant_config", "config", "errors", "flow", "frames", "norm", "palette_file", "runtime", "warp"],
     1: [
         "ant_crops",
         "blocks",
         "compositing",
+        "exact_fill",
+        "layer_files",
         "layers",
         "line_networks",
         "line_style",
@@ -46,7 +48,7 @@ LAYERS = {
     4: ["losses", "metrics", "pipeline"],
     5: ["checkpoint", "confidence", "objectives", "painting", "report", "results", "tasks"],
     6: ["trainer"],
-    7: ["cli", "webui"],
+    7: ["cli", "recolor"],
 }
 """A module may import from its own layer and from those before it, never from a later one."""
 

@@ -222,6 +222,34 @@ def test_color_layers_video_and_contact_sheet(shot, pipeline, capfd):
     assert "out_contact_sheet.png" in capfd.readouterr().out
 
 
+def test_exact_fill_with_layers(shot, pipeline):
+    assert run(shot, "--fill", "exact", "--layers") == 0
+    kinds = [("areas", "json"), ("areas", "png"), ("color", "png"), ("lines", "png"), ("psd", "psd")]
+    layers = [f"layers/{folder}/{number:02}.{suffix}" for folder, suffix in kinds for number in range(1, 6)]
+    assert names(shot / "out") == sorted([*FRAMES, *layers, "layers/palette.gpl", "opdm.json"])
+    assert (shot / "out" / "layers" / "palette.gpl").read_text().count("color") == 2  # of the keyframes
+    assert run(shot, "--fill", "exact", "--layers") == 0
+    assert pipeline.painted == 5
+
+
+def test_exact_fill_takes_the_very_colors_of_the_keyframes(shot, pipeline, monkeypatch):
+    for name in ("first.png", "last.png"):
+        write_frame(shot / name, colored(0.4))
+    monkeypatch.setattr(torch, "rand", lambda *shape, generator: torch.zeros(shape) + 0.5)
+    assert run(shot) == 0
+    off = (read_frame(shot / "out" / "03.png") - colored(0.4)).abs().amax(dim=0)[:, 40:]
+    assert run(shot, "--fill", "exact", output="exact") == 0
+    exact = (read_frame(shot / "exact" / "03.png") - read_frame(shot / "first.png")).abs().amax(dim=0)[:, 40:]
+    assert off.max() > 1 / 255 and exact.max() == 0
+
+
+def test_new_settings_make_a_new_palette(shot, pipeline):
+    assert run(shot, "--fill", "exact", "--layers") == 0
+    write_frame(shot / "first.png", colored(0.4))
+    assert run(shot, "--fill", "exact", "--layers", "--overwrite") == 0
+    assert f"{round(0.4 * 255):3}" in (shot / "out" / "layers" / "palette.gpl").read_text()
+
+
 def test_a_second_run_continues_and_says_what_it_skips(shot, pipeline, capfd):
     pipeline.fail_at, pipeline.error = 2, KeyboardInterrupt()
     assert run(shot) == 130
@@ -257,7 +285,9 @@ def test_a_color_layer_asked_for_later_is_painted(shot, pipeline):
     assert pipeline.painted == 10 and len(names(shot / "out" / "color_layer")) == 5
 
 
-@pytest.mark.parametrize("change", [["--seed", 1], ["--steps", 9], ["--size", 40], ["--model", "other"]])
+@pytest.mark.parametrize(
+    "change", [["--seed", 1], ["--steps", 9], ["--size", 40], ["--model", "other"], ["--fill", "exact"]]
+)
 def test_results_of_other_settings_are_not_mixed(shot, pipeline, capfd, change):
     assert run(shot) == 0
     capfd.readouterr()

@@ -70,7 +70,7 @@ def test_the_palette_of_a_generated_frame_survives_compression(quality, found_sh
         frame = shot.frame(0)
         colors, areas = true_colors(frame)
         image = frame.color if quality is None else compress(frame.color, quality)
-        palette = extract_palette([find_regions(frame.lines)], [image])
+        palette = extract_palette([(find_regions(frame.lines), image)])
         distance = (colors[:, None] - palette[None]).abs().amax(dim=2)
         is_found = distance.amin(dim=1) <= 5 / 255
         shares.append(is_found.double().mean())
@@ -84,7 +84,7 @@ def test_the_palette_of_a_generated_frame_survives_compression(quality, found_sh
 def test_a_region_may_give_light_and_shadow():
     regions, frame = halves(), torch.full((3, 40, 60), 0.5)
     frame[:, :15] = 0.8
-    palette = extract_palette([regions], [frame])
+    palette = extract_palette([(regions, frame)])
     assert palette[:, 0].tolist() == pytest.approx([0.5, 0.8])
 
 
@@ -92,13 +92,13 @@ def test_keyframes_share_one_palette_with_the_most_used_color_first():
     regions = halves()
     frames = [fill_regions(regions, torch.tensor(pair)[:, None].expand(-1, 3), torch.zeros(3, 40, 60))
               for pair in ([0.2, 0.6], [0.61, 0.9])]  # fmt: skip
-    assert extract_palette([regions] * 2, frames)[:, 0].tolist() == pytest.approx([0.6, 0.2, 0.9])
+    assert extract_palette((regions, frame) for frame in frames)[:, 0].tolist() == pytest.approx([0.6, 0.2, 0.9])
 
 
 def test_a_painted_background_has_no_palette():
     regions = torch.ones(40, 60, dtype=torch.int32)
-    assert extract_palette([regions], [torch.rand(3, 40, 60)]).shape == (0, 3)
-    assert extract_palette([], []).shape == (0, 3)
+    assert extract_palette([(regions, torch.rand(3, 40, 60))]).shape == (0, 3)
+    assert extract_palette([]).shape == (0, 3)
 
 
 def test_near_colors_become_that_of_the_larger_area():

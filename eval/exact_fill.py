@@ -1,0 +1,88 @@
+"""What `opdm-sample --fill exact` gives: `python eval/exact_fill.py`.
+
+Shots are painted between their first and last frame, and filled with the colors of both. Off the lines, exact is the
+share of pixels within 1/255 of the true frame in every channel, and filled the share that took a color of the palette;
+wrong are regions with a mean ΔE2000 above 5.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tyro
+
+from confidence import ConfidenceOptions, paint_clips
+from opdm.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from opdm.data.clips import Clip
+    from opdm.staging import Stage
+
+
+@dataclass(frozen=True)
+class ExactFillOptions(ConfidenceOptions):
+    """Exact paint against painted."""
+
+
+COLUMNS = ("PSNR [dB]", "ΔE2000", "wrong regions", "exact", "filled")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0, or 2 for a bad request, told in one line."""
+    options = tyro.cli(ExactFillOptions, args=arguments, description=__doc__)
+    try:
+        scores = np.array(list(measure(options)))  # (drawings, 2, columns)
+    except InputError as error:
+        print(f"exact_fill.py: error: {error}", file=sys.stderr)
+        return 2
+    print("| fill | " + " | ".join(COLUMNS) + " |\n|---" + "|---:" * len(COLUMNS) + "|")
+    for name, (psnr, error, *shares) in zip(("model", "exact"), scores.mean(axis=0), strict=True):
+        print(f"| `{name}` | {psnr:.2f} | {error:.3f} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
+    return 0
+
+
+def measure(options: ExactFillOptions) -> Iterator[list[list[float]]]:
+    """Of each drawing the columns for either fill. Raises InputError."""
+    from opdm.exact_fill import AS_PAINTED, fill_exactly, pick
+    from opdm.region_colors import extract_palette
+    from opdm.segments import find_regions
+
+    palettes: dict[str, Tensor] = {}
+    for clip, i, stage, finished in paint_clips(options):
+        assert stage.moved is not None, "the model moves its keyframes"
+        if clip.name not in palettes:
+            palettes[clip.name] = extract_palette((find_regions(k.lines), k.color) for k in stage.keyframes)
+        paint = fill_exactly(finished.frame, stage.lines, stage.moved.regions, palettes[clip.name])
+        is_filled = pick(paint.entries != AS_PAINTED, paint.areas)
+        yield [
+            score(finished.frame, clip, i, stage, is_filled & False),
+            score(paint.composite.frame, clip, i, stage, is_filled),
+        ]
+
+
+def score(frame: "Tensor", clip: "Clip", i: int, stage: "Stage", is_filled: "Tensor") -> list[float]:
+    """The columns for one frame (3, H, W), filled where (H, W) says."""
+    from opdm.metrics import psnr
+    from opdm.metrics.color import VISIBLY_WRONG, delta_e_2000, lab_colors, region_means
+
+    assert stage.moved is not None
+    regions, true = stage.moved.regions, clip.color(i)
+    is_paint = regions > 0
+    error = delta_e_2000(lab_colors(frame), lab_colors(true))
+    by_region = region_means(error[None], regions).means[0]
+    is_exact = (frame - true).abs().amax(dim=0) <= 1.01 / 255
+    return [
+        psnr(frame[None], true[None]).item(),
+        error[is_paint].mean().item(),
+        (by_region > VISIBLY_WRONG).double().mean().item(),
+        is_exact[is_paint].double().mean().item(),
+        is_filled[is_paint].double().mean().item(),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
