@@ -20,6 +20,7 @@ from opdm.config import (
     ModelConfig,
     OffsetAdapterConfig,
     OptimizerConfig,
+    RaftAdapterConfig,
     ReferenceConfig,
     ReverseConfig,
     Run,
@@ -97,6 +98,8 @@ ABLATIONS = (
     Ablation("table-3", "opdm", PAPER, 34.63),
     Ablation("flow", "flowdm", paper("Optical flow between the drawings in the place of offsets, 160 px.",
              model=replace(OPDM, adapter=FlowAdapterConfig(encodes="flow"), working_size=160), data=SIZE_160), 32.30),
+    Ablation("flow", "flowdm-raft", paper("RAFT, frozen, from drawing to keyframes in the place of offsets, 160 px.",
+             model=replace(OPDM, adapter=RaftAdapterConfig(), working_size=160), data=SIZE_160), 32.30),
     Ablation("flow", "opdm-160", paper("The paper's model at 160 px.", model=replace(OPDM, working_size=160),
              data=SIZE_160), 34.08),
     Ablation("kernel", "kernel-1", paper("One offset for each pixel.", model=kernel(1)), 34.32),
@@ -178,7 +181,7 @@ def tiny_adapter(config: AdapterConfig) -> AdapterConfig:
     """The adapter at the widths of `tiny`."""
     if isinstance(config, OffsetAdapterConfig | DeformableAdapterConfig):
         return replace(config, widths=(8, 8, 16, 16), blocks_per_level=1)
-    if isinstance(config, FlowAdapterConfig):
+    if isinstance(config, FlowAdapterConfig | RaftAdapterConfig):
         return replace(config, blocks_per_level=1)
     return config
 

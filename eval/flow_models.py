@@ -24,7 +24,7 @@ from opdm.errors import InputError
 from opdm.flow import dense_inverse_search, encode_lines, flow_tensor
 from opdm.frames import LUMINANCE, pad_to_multiple
 from opdm.metrics import motion
-from opdm.metrics.weights import load_weights
+from opdm.published_weights import load_weights
 
 RAFT_UPDATES = 32
 """As the evaluation that comes with AnimeRun has it; torchvision's own default is 12."""

@@ -105,7 +105,22 @@ class FlowAdapterConfig:
     """Residual blocks of each level of the encoder."""
 
 
-AdapterConfig = IdentityAdapterConfig | OffsetAdapterConfig | DeformableAdapterConfig | FlowAdapterConfig
+@dataclass(frozen=True, kw_only=True)
+class RaftAdapterConfig:
+    """The same with the flow of a network, frozen, from the drawing to the painted keyframes (FlowDM of Table 4)."""
+
+    kind: Literal["raft"] = "raft"
+    network: Literal["raft-small", "raft-large"] = "raft-small"
+    """Of torchvision."""
+    estimator: str = "published"
+    """Its weights: those that torchvision publishes, or a file with them."""
+    blocks_per_level: int = 2
+    """Residual blocks of each level of the encoder."""
+
+
+AdapterConfig = (
+    IdentityAdapterConfig | OffsetAdapterConfig | DeformableAdapterConfig | FlowAdapterConfig | RaftAdapterConfig
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ LAYERS = {
         "lines",
         "motion",
         "proposals",
+        "published_weights",
         "region_colors",
         "segments",
         "sheet",

@@ -9,12 +9,14 @@ from opdm.adapters.deformable import DeformableAdapter
 from opdm.adapters.flow import FlowAdapter
 from opdm.adapters.identity import IdentityAdapter
 from opdm.adapters.offset import OffsetAdapter
+from opdm.adapters.raft import RaftAdapter
 from opdm.config import (
     AdapterConfig,
     DeformableAdapterConfig,
     FlowAdapterConfig,
     IdentityAdapterConfig,
     OffsetAdapterConfig,
+    RaftAdapterConfig,
 )
 
 ADAPTERS: dict[type[AdapterConfig], type[Adapter]] = {
@@ -22,6 +24,7 @@ ADAPTERS: dict[type[AdapterConfig], type[Adapter]] = {
     OffsetAdapterConfig: OffsetAdapter,
     DeformableAdapterConfig: DeformableAdapter,
     FlowAdapterConfig: FlowAdapter,
+    RaftAdapterConfig: RaftAdapter,
 }
 
-__all__ = ["ADAPTERS", "Adapter", "DeformableAdapter", "FlowAdapter", "IdentityAdapter", "OffsetAdapter"]
+__all__ = ["ADAPTERS", "Adapter", "DeformableAdapter", "FlowAdapter", "IdentityAdapter", "OffsetAdapter", "RaftAdapter"]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from opdm.errors import InputError
 from opdm.frames import read_frame, to_8_bit
-from opdm.metrics.weights import find_weights, load_weights
+from opdm.published_weights import find_weights, load_weights
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 BATCH = 16

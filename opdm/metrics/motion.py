@@ -15,7 +15,7 @@ from torch import Tensor
 from opdm.errors import InputError
 from opdm.flow import dense_inverse_search, flow_tensor
 from opdm.frames import LUMINANCE
-from opdm.metrics.weights import load_weights
+from opdm.published_weights import load_weights
 
 TRUE = "true"
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from opdm.errors import InputError
-from opdm.metrics.weights import load_weights
+from opdm.published_weights import load_weights
 
 TRUNKS = {
     "alex": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",

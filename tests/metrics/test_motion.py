@@ -66,7 +66,7 @@ def test_raft_without_weights_is_an_error_not_a_number(monkeypatch, tmp_path):
 
 
 def test_a_download_is_kept_and_not_repeated(monkeypatch, tmp_path):
-    from opdm.metrics.weights import find_weights
+    from opdm.published_weights import find_weights
 
     calls = []
 

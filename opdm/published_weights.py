@@ -1,6 +1,6 @@
-"""Weights of published networks that metrics look through: from a file, or from where their authors put them.
+"""Weights of published networks: from a file, or from where their authors put them.
 
-A score of random weights would look like any other number, so there is no third way.
+What random weights give would look like any other result, so there is no third way.
 """
 
 from pathlib import Path
