@@ -53,11 +53,12 @@ class Trainer:
             # The perceptual loss and frozen estimators have parameters without gradients; all others get one.
             kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
-        if self.accelerator.is_main_process:
-            open_folder(run, folder)
-        self.accelerator.wait_for_everyone()
+        check_folder(run, folder)
         torch.manual_seed(run.seed)
         self.task = make_task(run)
+        if self.accelerator.is_main_process:
+            open_folder(run, folder)  # now that the run has all that it needs
+        self.accelerator.wait_for_everyone()
         self.model, self.dataset, objective = self.task.model, self.task.dataset, self.task.objective
         self.trained = [p for p in objective.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(self.trained, lr=run.optimizer.lr, weight_decay=run.optimizer.weight_decay)
@@ -237,23 +238,30 @@ def give_way(worker: int) -> None:
     cv2.setNumThreads(1)
 
 
-def open_folder(run: Run, folder: Path) -> None:
-    """Make the run folder, or check that it holds this same run.
+RUN_FILE = "config.json"
 
-    Raises ValueError naming the first setting that differs from the run that the folder was made for.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "config.json"
-    if file.exists():
-        # Through the dataclasses, so that fields which are newer than the file have the value that they had then.
-        saved = flatten(to_dict(from_dict(Run, json.loads(file.read_text())["run"])))
-        for name, value in flatten(to_dict(run)).items():
-            if name not in MAY_CHANGE and saved.get(name) != value:
-                raise ValueError(
-                    f"{folder} holds a run with {name} = {saved.get(name)!r}, not {value!r}; "
-                    "give another --output, or the same settings to resume it"
-                )
+
+def check_folder(run: Run, folder: Path) -> None:
+    """Raise ValueError, naming the first setting that differs, where a folder holds another run."""
+    file = folder / RUN_FILE
+    if not file.exists():
         return
+    # Through the dataclasses, so that fields which are newer than the file have the value that they had then.
+    saved = flatten(to_dict(from_dict(Run, json.loads(file.read_text())["run"])))
+    for name, value in flatten(to_dict(run)).items():
+        if name not in MAY_CHANGE and saved.get(name) != value:
+            raise ValueError(
+                f"{folder} holds a run with {name} = {saved.get(name)!r}, not {value!r}; "
+                "give another --output, or the same settings to resume it"
+            )
+
+
+def open_folder(run: Run, folder: Path) -> None:
+    """Make the folder of a run, unless it is there."""
+    file = folder / RUN_FILE
+    if file.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(".tmp")
     temporary.write_text(json.dumps({"run": to_dict(run), "commit": git_commit()}, indent=2) + "\n")
     temporary.rename(file)
