@@ -154,7 +154,6 @@ def test_an_interrupted_run_saves_before_it_stops(tmp_path):
     assert signal.getsignal(signal.SIGINT) is usual
 
 
-@pytest.mark.parametrize("objective", [AlignmentObjectiveConfig(), FlowObjectiveConfig()], ids=lambda o: o.kind)
 def test_a_run_that_lacks_something_leaves_no_folder(tmp_path):
     run = make_run(model=model_config(replace(OFFSET, estimator=str(tmp_path / "none"))))
     with pytest.raises(ValueError, match="none"):
@@ -162,6 +161,7 @@ def test_a_run_that_lacks_something_leaves_no_folder(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("objective", [AlignmentObjectiveConfig(), FlowObjectiveConfig()], ids=lambda o: o.kind)
 def test_an_estimator_is_trained_and_then_frozen_into_a_model(tmp_path, objective):
     run = make_run(model=model_config(), objective=objective, steps=2)
     Trainer(run, tmp_path / "estimator", cpu=True).train()
