@@ -1,4 +1,4 @@
-"""What `opdm-sample --fill exact` gives: `python eval/exact_fill.py`.
+"""What `opdm-sample --fill exact` and `--method both` give: `python eval/exact_fill.py`.
 
 Shots are painted between their first and last frame, and filled with the colors of both. Off the lines, exact is the
 share of pixels within 1/255 of the true frame in every channel, and filled the share that took a color of the palette;
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 class ExactFillOptions(ConfidenceOptions):
     """Exact paint against painted."""
 
+    ant: str = "ant-small"
+    """An Animation Transformer: a name, or the pipeline/ folder of a run."""
 
+
+ROWS = ("`diffusion` | `model`", "`diffusion` | `exact`", "`both` | `model`", "`both` | `exact`")
 COLUMNS = ("PSNR [dB]", "ΔE2000", "wrong regions", "exact", "filled")
 
 
@@ -39,29 +43,33 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"exact_fill.py: error: {error}", file=sys.stderr)
         return 2
-    print("| fill | " + " | ".join(COLUMNS) + " |\n|---" + "|---:" * len(COLUMNS) + "|")
-    for name, (psnr, error, *shares) in zip(("model", "exact"), scores.mean(axis=0), strict=True):
-        print(f"| `{name}` | {psnr:.2f} | {error:.3f} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
+    print("| method | fill | " + " | ".join(COLUMNS) + " |\n|---|---" + "|---:" * len(COLUMNS) + "|")
+    for name, (psnr, error, *shares) in zip(ROWS, scores.mean(axis=0), strict=True):
+        print(f"| {name} | {psnr:.2f} | {error:.3f} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
     return 0
 
 
 def measure(options: ExactFillOptions) -> Iterator[list[list[float]]]:
-    """Of each drawing the columns for either fill. Raises InputError."""
+    """Of each drawing the columns for every row. Raises InputError."""
+    from opdm.ant import load_ant
     from opdm.exact_fill import AS_PAINTED, fill_exactly, pick
     from opdm.region_colors import extract_palette
+    from opdm.region_pipelines import Matcher, settle
     from opdm.segments import find_regions
 
+    matcher = Matcher(load_ant(options.ant))
     palettes: dict[str, Tensor] = {}
     for clip, i, stage, finished in paint_clips(options):
         assert stage.moved is not None, "the model moves its keyframes"
         if clip.name not in palettes:
             palettes[clip.name] = extract_palette((find_regions(k.lines), k.color) for k in stage.keyframes)
-        paint = fill_exactly(finished.frame, stage.lines, stage.moved.regions, palettes[clip.name])
-        is_filled = pick(paint.entries != AS_PAINTED, paint.areas)
-        yield [
-            score(finished.frame, clip, i, stage, is_filled & False),
-            score(paint.composite.frame, clip, i, stage, is_filled),
-        ]
+        columns = []
+        for frame in (finished.frame, settle(stage, finished.frame, matcher)):
+            paint = fill_exactly(frame, stage.lines, stage.moved.regions, palettes[clip.name])
+            is_filled = pick(paint.entries != AS_PAINTED, paint.areas)
+            columns.append(score(frame, clip, i, stage, is_filled & False))
+            columns.append(score(paint.composite.frame, clip, i, stage, is_filled))
+        yield columns
 
 
 def score(frame: "Tensor", clip: "Clip", i: int, stage: "Stage", is_filled: "Tensor") -> list[float]:

@@ -18,6 +18,7 @@ from opdm.ant_crops import SegmentBatch, SegmentCrops, crop_segments
 from opdm.config import from_dict, to_dict
 from opdm.errors import InputError
 from opdm.norm import norm_silu
+from opdm.weights import resolve
 
 CROP_CHANNELS = 2
 """Ink and mask."""
@@ -180,14 +181,18 @@ def pad(features: Tensor, is_segment: Tensor) -> Tensor:
 
 
 def load_ant(source: str | Path, device: str = "cpu") -> AnT:
-    """A trained network from the folder that training wrote, ready to match.
+    """A trained network, by the name of an embedded one or the folder that training wrote, ready to match.
 
     Raises InputError where it is missing or another model.
     """
-    if not (Path(source) / "config.json").is_file():
-        raise InputError(f"{source}: no Animation Transformer; give the pipeline/ folder of a run like ant-small")
     try:
-        return AnT.from_pretrained(source).to(device).eval()
+        source = resolve(str(source))
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    if not (Path(source) / "config.json").is_file():
+        raise InputError(f"{source}: no Animation Transformer; give ant-small, or pipeline/ of a run like it")
+    try:
+        return AnT.from_pretrained(source).float().to(device).eval()
     except Exception as error:
         reason = " ".join(str(error).split())
         raise InputError(

@@ -19,9 +19,12 @@ from opdm.shot import Drawing, Keyframe, Shot, plan_shot
 
 if TYPE_CHECKING:
     from opdm.painting import Failed, Painted, Pipeline
+    from opdm.pipeline import OPDMPipeline
     from opdm.results import Results
 
 PROGRAM = "opdm-sample"
+METHODS = {"diffusion": ("model",), "ant": ("ant",), "both": ("model", "ant")}
+"""What can paint, and the options that name its models."""
 DESCRIPTION = """\
 Paint line drawings between painted keyframes.
 
@@ -64,7 +67,7 @@ def sample(options: argparse.Namespace) -> int:
         fill=options.fill,
         batch_size=options.batch_size,
     )
-    record = record_of(options.model, settings, shot)
+    record = record_of(chosen_models(options), settings, shot)
     if not options.overwrite:
         results.check_record(record, shot.drawings)
     finished = [] if options.overwrite else results.done(shot.drawings)
@@ -73,11 +76,10 @@ def sample(options: argparse.Namespace) -> int:
     pending = [drawing for drawing in shot.drawings if drawing.place not in are_finished]
     painted: list[Drawing] = []
     if pending:
-        pipeline = load_pipeline(options.model, options.device, options.dtype)
+        pipeline = load_method(options)
         if options.check and not pipeline.chooses:
-            raise InputError(
-                f"--check: {options.model} does not choose among proposals, and cannot doubt; opdm-small does"
-            )
+            name = " and ".join(chosen_models(options).values())
+            raise InputError(f"--check: {name} does not choose among proposals, and cannot doubt; opdm-small does")
         for outcome in watch(paint(shot, pending, pipeline, settings), len(pending), options):
             if isinstance(outcome, Failed):
                 failures.append(outcome)
@@ -91,7 +93,25 @@ def sample(options: argparse.Namespace) -> int:
     return conclude(options, painted, finished, failures)
 
 
-def load_pipeline(model: str, device: str, dtype: str) -> "Pipeline":
+def chosen_models(options: argparse.Namespace) -> dict[str, str]:
+    """The models that the method takes, by the option that names them."""
+    return {option: getattr(options, option) for option in METHODS[options.method]}
+
+
+def load_method(options: argparse.Namespace) -> "Pipeline":
+    """What paints. Raises InputError for a model or device that cannot be had."""
+    if options.method == "diffusion":
+        return load_pipeline(options.model, options.device, options.dtype)
+    from opdm.ant import load_ant
+    from opdm.region_pipelines import AnTPipeline, BothPipeline
+
+    network = load_ant(options.ant, choose_device(options.device))
+    if options.method == "ant":
+        return AnTPipeline(network)
+    return BothPipeline(load_pipeline(options.model, options.device, options.dtype), network)
+
+
+def load_pipeline(model: str, device: str, dtype: str) -> "OPDMPipeline":
     """The pipeline, ready to paint. Raises InputError for a model or device that cannot be had."""
     device = choose_device(device)
     number_format = choose_dtype(dtype, device)
@@ -320,6 +340,20 @@ def add_painting(group: argparse._ArgumentGroup) -> None:
         "--model",
         default="opdm-small",
         help="a model inside the package, a folder that training wrote, or a hub id (default: opdm-small)",
+    )
+    group.add_argument(
+        "--method",
+        choices=list(METHODS),
+        default="diffusion",
+        help="diffusion: the model; ant: every region has the color of the one that the Animation Transformer matches "
+        "it with; both: the model, whose color for a flat region may be outvoted (default: diffusion)",
+    )
+    group.add_argument(
+        "--ant",
+        default="ant-small",
+        metavar="MODEL",
+        help="the Animation Transformer of --method ant and both: a model inside the package, or the pipeline/ folder "
+        "of a run (default: ant-small)",
     )
     group.add_argument(
         "--fill",

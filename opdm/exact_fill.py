@@ -59,12 +59,23 @@ def fill_exactly(frame: Tensor, lines: Tensor, regions: Tensor, palette: Tensor)
     entries = choose_entries(tones, palette)
     distance = (entry_colors(palette, entries) - tones).abs().amax(dim=1)
     entries = torch.where(distance <= ENTRY_TOLERANCE, entries, AS_PAINTED)  # NaN is within nothing
-    is_filled = pick(entries != AS_PAINTED, grow_over_lines(areas))
+    layers = repaint(frame, layers, areas, entry_colors(palette, entries))
+    rounded = [
+        layer.mul(255).round().div(255) for layer in (layers.fill, layers.ink, layers.lines)
+    ]  # as files have them
+    return refill(AreaPaint(Composite(*rounded), areas, palette, entries), palette)
+
+
+def repaint(frame: Tensor, layers: Composite, areas: Tensor, colors: Tensor) -> Composite:
+    """A frame (3, H, W) with areas (H, W) in colors (A, 3) of their own, beneath lines as beside them.
+
+    Those whose color is NaN stay as they are in the frame, whose `layers` these are.
+    """
+    areas = grow_over_lines(areas)
+    is_changed = pick(~colors.isnan().any(dim=1), areas)
     painted = layers.give(frame)
-    fill = torch.where(is_filled, layers.fill, painted.fill)
-    ink = torch.where(is_filled, layers.ink, painted.ink)
-    layers = Composite(*(layer.mul(255).round().div(255) for layer in (fill, ink, lines)))  # as files have them
-    return refill(AreaPaint(layers, areas, palette, entries), palette)
+    fill = fill_regions(areas, colors, torch.where(is_changed, layers.fill, painted.fill))
+    return replace(layers, fill=fill, ink=torch.where(is_changed, layers.ink, painted.ink))
 
 
 def split_by_tone(regions: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:

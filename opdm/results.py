@@ -15,7 +15,7 @@ from opdm.frames import write_frame, write_text
 from opdm.layer_files import FOLDERS, PALETTE, LayerFiles
 from opdm.painting import Painted, Settings
 from opdm.shot import IMAGE_SUFFIXES, Drawing, Shot, normal_stem, same_file
-from opdm.weights import FOLDER, WEIGHTS_FILE, checksum, embedded_models
+from opdm.weights import FOLDER, checksum, embedded_models, embedded_networks, weights_file
 
 SETTINGS_FILE = "opdm.json"
 COLOR_LAYER = "color_layer"
@@ -181,11 +181,14 @@ def inputs_of(shot: Shot) -> Iterable[Path]:
             yield keyframe.lines
 
 
-def record_of(model: str, settings: Settings, shot: Shot) -> dict[str, Any]:
-    """Everything that decides what results look like, apart from the drawings themselves; JSON-able."""
+def record_of(models: dict[str, str], settings: Settings, shot: Shot) -> dict[str, Any]:
+    """Everything that decides what results look like, apart from the drawings themselves; JSON-able.
+
+    `models` are the names or folders of what paints, by the option that chose it.
+    """
     return {
-        "model": model,
-        "weights": weights_checksum(model),
+        **models,
+        "weights": {option: weights_checksum(name) for option, name in models.items()},
         "size": settings.size,
         "steps": settings.steps,
         "seed": settings.seed,
@@ -203,8 +206,9 @@ def record_of(model: str, settings: Settings, shot: Shot) -> dict[str, Any]:
 
 def weights_checksum(model: str) -> str | None:
     """Of an embedded model or a folder; None for a model of the hub, which its name has to stand for."""
-    folder = FOLDER / model if model in embedded_models() else Path(model)
-    return checksum(folder) if (folder / WEIGHTS_FILE).is_file() else None
+    is_embedded = model in (*embedded_models(), *embedded_networks())
+    folder = FOLDER / model if is_embedded else Path(model)
+    return checksum(folder) if weights_file(folder).is_file() else None
 
 
 def file_checksum(path: Path) -> str:

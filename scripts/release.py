@@ -1,4 +1,4 @@
-"""Put a trained pipeline inside the package: `python scripts/release.py runs/opdm-small/pipeline opdm-small`.
+"""Put a trained model inside the package: `python scripts/release.py runs/opdm-small/pipeline opdm-small`.
 
 Half precision, at most 16 MiB, with its checksum; the model card beside it (README.md) stays as it is.
 """
@@ -14,31 +14,32 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
+from opdm.ant import AnT, load_ant
 from opdm.pipeline import OPDMPipeline
-from opdm.weights import CHECKSUM_FILE, FOLDER, WEIGHTS_FILE, checksum
+from opdm.weights import CHECKSUM_FILE, FOLDER, checksum, weights_file
 
 LARGEST_MIB = 16
 
 
 def main() -> int:
-    """Exit status 0, or 2 for a pipeline that cannot be released."""
+    """Exit status 0, or 2 for a model that cannot be released."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pipeline", type=Path, help="folder that training wrote")
     parser.add_argument("name", help="what users will call it")
     options = parser.parse_args()
     try:
-        pipeline = OPDMPipeline.from_pretrained(options.pipeline, dtype=torch.float16)
+        model = load(options.pipeline)
     except ValueError as error:
         parser.error(str(error))
     folder = FOLDER / options.name
     with tempfile.TemporaryDirectory(dir=FOLDER) as temporary:
         saved = Path(temporary) / options.name
-        pipeline.save_pretrained(saved)
-        size_mib = (saved / WEIGHTS_FILE).stat().st_size / 2**20
+        model.save_pretrained(saved)
+        size_mib = weights_file(saved).stat().st_size / 2**20
         if size_mib > LARGEST_MIB:
             parser.error(f"{size_mib:.1f} MiB in half precision; the package takes {LARGEST_MIB} MiB at most")
         forget_origin(saved)
-        (saved / WEIGHTS_FILE).chmod(0o644)  # the saver lets only its user read them
+        weights_file(saved).chmod(0o644)  # the saver lets only its user read them
         (saved / CHECKSUM_FILE).write_text(checksum(saved) + "\n")
         if (folder / "README.md").exists():
             shutil.copy(folder / "README.md", saved)
@@ -46,6 +47,13 @@ def main() -> int:
         saved.rename(folder)
     print(f"{folder}: {size_mib:.1f} MiB")
     return 0
+
+
+def load(folder: Path) -> OPDMPipeline | AnT:
+    """A pipeline or an Animation Transformer in half precision. Raises ValueError."""
+    if (folder / "config.json").is_file():
+        return load_ant(folder).half()
+    return OPDMPipeline.from_pretrained(folder, dtype=torch.float16)
 
 
 def forget_origin(folder: Path) -> None:

@@ -144,7 +144,7 @@ def test_a_saved_network_matches_as_before(tmp_path):
 
 
 def test_what_cannot_be_loaded_is_told_in_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"no Animation Transformer; give the pipeline/ folder .*\Z"):
+    with pytest.raises(InputError, match=r"no Animation Transformer; give ant-small, or pipeline/ .*\Z"):
         load_ant(tmp_path)
     (tmp_path / "config.json").write_text('{"architecture": {"kind": "warp"}}')
     with pytest.raises(InputError, match=r"cannot be loaded as an Animation Transformer .*\Z"):

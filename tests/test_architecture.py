@@ -47,7 +47,7 @@ LAYERS = {
         "unet",
     ],
     4: ["losses", "metrics", "pipeline"],
-    5: ["checkpoint", "confidence", "objectives", "painting", "report", "results", "tasks"],
+    5: ["checkpoint", "confidence", "objectives", "painting", "region_pipelines", "report", "results", "tasks"],
     6: ["trainer"],
     7: ["cli", "recolor"],
 }
