@@ -208,14 +208,14 @@ def ant(task: Task) -> "Tensor":
 
 
 def both(task: Task) -> "Tensor":
-    """Of the colors that `flow`, `ant` and `diffusion` answer with, the one that has most votes."""
+    """Of the colors that `flow`, `ant` and `diffusion` answer with, the one that has most votes of them."""
     from opdm.region_colors import interior_weights
-    from opdm.region_pipelines import elect_colors, most_alike
+    from opdm.region_pipelines import elect_colors
     from opdm.segments import vote_colors
 
     painted, matches = paint(task), match(task)
     own = vote_colors(task.regions, painted, interior_weights(task.regions))
-    return elect_colors(task.regions, painted, [own, flow(task), most_alike(matches)], matches)
+    return elect_colors(task.regions, painted, own, flow(task), matches)
 
 
 def match(task: Task) -> "list[Match]":

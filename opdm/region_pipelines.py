@@ -32,10 +32,6 @@ from opdm.staging import Finished, Stage, set_up
 MOST_SEGMENTS = 2000
 """The largest regions of a drawing are matched, no more: attention takes memory with the square of their number."""
 KEPT_KEYFRAMES = 4
-MATCH_WEIGHT = 1.0
-"""Of a match against the painted pixels of a region."""
-AGREEMENT_WEIGHT = 0.5
-"""Of another source that answers the same. Both are the best of 0 to 2 in `eval/region_painting.py`."""
 
 
 @dataclass(frozen=True)
@@ -102,24 +98,28 @@ def most_alike(matches: Sequence[Match]) -> Tensor:
     return torch.where(sure.amax(dim=0)[:, None] > 0, best, torch.nan)
 
 
-def elect_colors(regions: Tensor, fill: Tensor, candidates: Sequence[Tensor], matches: Sequence[Match]) -> Tensor:
-    """For each region (H, W) the candidate (S, 3) that has most votes.
+def elect_colors(regions: Tensor, fill: Tensor, own: Tensor, moved: Tensor | None, matches: Sequence[Match]) -> Tensor:
+    """For each region (H, W) that color, (S, 3), which has most votes.
 
-    Votes are the share of the region that is painted so in fill (3, H, W), how likely it matches a region that is
-    painted so, and other candidates that are the same.
+    `own` (S, 3) is most of what the region is painted with in fill (3, H, W), `moved` what the moved keyframes say, and
+    the best match is a third candidate. Each has the votes of the share of the region that is painted so, of how likely
+    the region matches one of that color, and of the moved keyframes. They count the same: `eval/region_painting.py`
+    found best.
     """
     weights = interior_weights(regions)
-    sizes = sum_by_region(regions, weights, len(candidates[0]))
+    sizes = sum_by_region(regions, weights, len(own))
+    candidates = [own, most_alike(matches)] if moved is None else [own, moved, most_alike(matches)]
     votes = []
     for colors in candidates:
         is_near = color_distance(regions, fill, colors) <= SAME_COLOR
-        painted = sum_by_region(regions, weights * is_near, len(colors)) / sizes
+        painted = (sum_by_region(regions, weights * is_near, len(colors)) / sizes).nan_to_num()
         matched = [(match.chances * is_same(colors[:, None], match.colors)).sum(dim=1) for match in matches]
-        agreeing = torch.stack([is_same(colors, other) for other in candidates]).sum(dim=0) - 1
-        found = painted.nan_to_num() + MATCH_WEIGHT * torch.stack(matched).amax(dim=0) + AGREEMENT_WEIGHT * agreeing
+        found = painted + torch.stack(matched).amax(dim=0)
+        if moved is not None:
+            found = found + is_same(colors, moved)
         votes.append(torch.where(colors.isnan().any(dim=1), -1, found))
     best = torch.stack(votes).argmax(dim=0)
-    return torch.stack(list(candidates))[best, torch.arange(len(best))]
+    return torch.stack(candidates)[best, torch.arange(len(best))]
 
 
 def is_same(colors: Tensor, others: Tensor) -> Tensor:
@@ -183,8 +183,8 @@ def settle(stage: Stage, frame: Tensor, match: Matcher) -> Tensor:
     layers = compose(frame, stage.lines)
     own = vote_colors(regions, layers.fill, interior_weights(regions))
     matches = [match(stage.lines, regions, keyframe) for keyframe in stage.keyframes]
-    moved = [stage.moved.region_colors] if stage.moved else []
-    colors = elect_colors(regions, layers.fill, [own, *moved, most_alike(matches)], matches)
+    moved = stage.moved.region_colors if stage.moved else None
+    colors = elect_colors(regions, layers.fill, own, moved, matches)
     is_flat = measure_flatness(regions, layers.fill, own) >= FLAT_SHARE
     is_outvoted = is_flat & ~is_same(colors, own)
     return repaint(frame, layers, regions, torch.where(is_outvoted[:, None], colors, torch.nan)).frame

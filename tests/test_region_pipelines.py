@@ -63,13 +63,14 @@ def test_a_region_takes_the_color_of_its_best_match_in_the_surest_keyframe():
 def test_the_vote_counts_paint_matches_and_agreement():
     regions = find_regions(three_rooms())
     fill = painted(RED, RED, RED)
-    own, nobody = RED.expand(3, 3), torch.full((3, 3), torch.nan)
-    blue = BLUE.expand(3, 3)
-    no_match = Match(torch.tensor([[1.0, 0.0]] * 3), torch.stack([RED, BLUE]))
-    for_blue = Match(torch.tensor([[0.0, 1.0]] * 3), torch.stack([RED, BLUE]))
-    assert torch.equal(elect_colors(regions, fill, [own, blue, nobody], [no_match]), own)
-    assert torch.equal(elect_colors(regions, fill, [own, nobody, blue], [for_blue]), own)  # one against one
-    assert torch.equal(elect_colors(regions, fill, [own, blue, blue], [for_blue]), blue)  # two against one
+    own, blue, nobody = RED.expand(3, 3), BLUE.expand(3, 3), torch.full((3, 3), torch.nan)
+    for_red = Match(torch.tensor([[1.0, 0.0]] * 3), torch.stack([RED, BLUE]))
+    for_blue = Match(torch.tensor([[0.1, 0.9]] * 3), torch.stack([RED, BLUE]))
+    assert torch.equal(elect_colors(regions, fill, own, blue, [for_red]), own)
+    assert torch.equal(elect_colors(regions, fill, own, None, [for_blue]), own)  # the paint is surer than the match
+    assert torch.equal(elect_colors(regions, fill, own, nobody, [for_blue]), own)
+    assert torch.equal(elect_colors(regions, fill, own, blue, [for_blue]), blue)  # two against one
+    assert torch.equal(elect_colors(regions, fill, nobody, nobody, [for_blue]), blue)
 
 
 def test_flat_regions_are_outvoted_and_shaded_ones_stay():
@@ -77,16 +78,13 @@ def test_flat_regions_are_outvoted_and_shaded_ones_stay():
     shaded = torch.linspace(0.2, 0.9, HEIGHT)[None, :, None].expand(3, HEIGHT, 30)
     frame = painted(BLUE, BLUE, shaded)  # the first room is wrong
     stage = stage_of(keyframe)
-    settled = settle(stage, frame, WithMotion(OneToOne(0, 1, 2), [RED, BLUE, GREEN]))
+    settled = settle(stage, frame, Twice(OneToOne(0, 1, 2)))
     assert torch.allclose(settled[:, :, :28], painted(RED, BLUE, shaded)[:, :, :28], atol=1e-6)
     assert torch.allclose(settled[:, :, 61:], frame[:, :, 61:], atol=1e-6)
 
 
-class WithMotion(Matcher):
-    """Weighs a match so that it outvotes the paint alone."""
-
-    def __init__(self, network, colors):
-        super().__init__(network)
+class Twice(Matcher):
+    """Has two votes, so that it outvotes the paint alone."""
 
     def __call__(self, lines, regions, keyframe):
         match = super().__call__(lines, regions, keyframe)
