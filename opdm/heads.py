@@ -68,13 +68,18 @@ class ChoiceHead:
 
     def enlarge(self, frame: Tensor, output: Tensor, lines: Tensor, proposals: Iterable[Tensor]) -> Tensor:
         """As the other heads'; the choice is enlarged, and what it chooses from has the drawing's size already."""
-        size = lines.shape[-2:]
-        full = F.interpolate(output[None].float(), size, mode="bilinear")[0]  # (P + 3, H, W)
-        weights = full[:-3].softmax(dim=0)
-        chosen = torch.zeros(3, *size)
-        for weight, proposal in zip(weights, proposals, strict=True):
+        size, small = lines.shape[-2:], output[None].float()
+        # One proposal at a time, as all logits of a large drawing would take more memory than everything else. None of
+        # them exceeds the enlarged maximum.
+        highest = F.interpolate(small[:, :-3].amax(dim=1, keepdim=True), size, mode="bilinear")[0]
+        chosen, total = torch.zeros(3, *size), torch.zeros(1, *size)
+        for index, proposal in enumerate(proposals):
+            logit = F.interpolate(small[:, index, None], size, mode="bilinear")[0]  # (1, H, W)
+            weight = logit.sub_(highest).exp_()
             chosen.addcmul_(weight, proposal)
-        return (chosen + full[-3:] / 2).clamp_(0, 1)
+            total += weight
+        residual = F.interpolate(small[:, -3:], size, mode="bilinear")[0]
+        return chosen.div_(total).add_(residual, alpha=0.5).clamp_(0, 1)
 
     def weights(self, output: Tensor) -> Tensor | None:
         """As the other heads'."""

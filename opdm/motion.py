@@ -75,7 +75,7 @@ def resize_flow(flow_px: Tensor, size: tuple[int, int]) -> Tensor:
         return flow_px
     flat = flow_px.flatten(0, -4) if flow_px.ndim > 4 else flow_px
     resized = F.interpolate(flat, size, mode="bilinear", antialias=size[0] < height)
-    resized = resized * ((size[0] / height + size[1] / width) / 2)
+    resized *= (size[0] / height + size[1] / width) / 2
     return resized.view(*flow_px.shape[:-2], *size)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from opdm.layers import Layers, lay_lines
-from opdm.motion import FLOWS, Motion
+from opdm.motion import FLOWS, Motion, resize_flow
 from opdm.segments import fill_regions, vote_colors
 from opdm.warp import backward_warp
 
@@ -31,13 +31,14 @@ def each_proposal(
     Of each keyframe and flow the moved keyframe, and its moved paint beneath the drawing's own lines; each keyframe
     unmoved; last, every region of the drawing in the one color that most moved keyframes give it.
 
-    lines (1, H, W); regions (H, W) from 1, 0 = line; region_colors (S, 3), NaN where unknown.
+    lines (1, H, W); regions (H, W) from 1, 0 = line; region_colors (S, 3), NaN where unknown; motion of any size.
     """
     paints, inks = torch.zeros_like(keyframes[0].color), torch.zeros_like(keyframes[0].color)
     for keyframe, flows in zip(keyframes, motion.flow_px, strict=True):
         layers = torch.cat([keyframe.color, keyframe.paint, keyframe.ink])[None]  # (1, 9, H, W)
         for flow_px in flows:
-            color, paint, ink = backward_warp(layers, flow_px[None])[0].split(3)
+            flow_here_px = resize_flow(flow_px[None], (lines.shape[-2], lines.shape[-1]))
+            color, paint, ink = backward_warp(layers, flow_here_px)[0].split(3)
             yield color
             yield lay_lines(paint, ink, lines)
             paints += paint / (len(keyframes) * FLOWS)

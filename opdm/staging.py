@@ -48,8 +48,8 @@ class Stage:
         """Frames (3, H, W) at the drawing's size, one at a time; none for a model that makes nothing of motion."""
         if self.moved is None:
             return iter(())
-        motion = self.moved.motion.resize((self.lines.shape[-2], self.lines.shape[-1]))
-        return each_proposal(self.lines, self.keyframes, motion, self.moved.regions, self.moved.region_colors)
+        moved = self.moved
+        return each_proposal(self.lines, self.keyframes, moved.motion, moved.regions, moved.region_colors)
 
 
 @dataclass(frozen=True)
