@@ -66,39 +66,42 @@ def judge(options: ConfidenceOptions) -> Iterator[Judged]:
 
 def paint_clips(options: ConfidenceOptions) -> "Iterator[tuple[Clip, int, Stage, Finished]]":
     """Drawings of each clip, by their numbers, painted between its first and its last frame. Raises InputError."""
-    from opdm.runtime import choose_device, choose_dtype, reuse_freed_memory
-
     clips = find_clips(options)
-    reuse_freed_memory()  # before torch allocates anything
+    pipeline = load_pipeline(options.model)
     from tqdm import tqdm
 
-    from opdm.pipeline import OPDMPipeline
-
-    device = choose_device("auto")
-    pipeline = OPDMPipeline.from_pretrained(options.model).to(device=device, dtype=choose_dtype("auto", device))
     if not pipeline.chooses:
         raise InputError(f"{options.model}: does not choose among proposals; take opdm-small")
     for clip in tqdm(clips, unit="shot", leave=False, disable=None):
-        yield from paint_clip(clip, pipeline, options)
+        for i, stage in set_up_clip(clip, pipeline, options.frames, options.every):
+            (finished,) = pipeline.paint([stage], seeds=[0])
+            yield clip, i, stage, finished
 
 
-def paint_clip(
-    clip: "Clip", pipeline: "OPDMPipeline", options: ConfidenceOptions
-) -> "Iterator[tuple[Clip, int, Stage, Finished]]":
-    """Drawings of one clip."""
+def load_pipeline(model: str) -> "OPDMPipeline":
+    """A pipeline as the command line has it. Raises InputError."""
+    from opdm.runtime import choose_device, choose_dtype, reuse_freed_memory
+
+    reuse_freed_memory()  # before torch allocates anything
+    from opdm.pipeline import OPDMPipeline
+
+    device = choose_device("auto")
+    return OPDMPipeline.from_pretrained(model).to(device=device, dtype=choose_dtype("auto", device))
+
+
+def set_up_clip(clip: "Clip", pipeline: "OPDMPipeline", frames: int, every: int = 1) -> "Iterator[tuple[int, Stage]]":
+    """One in `every` drawing between the first and the last frame, by its number, ready to be painted."""
     import torch
 
     from opdm.flow import track_px
     from opdm.layers import Layers
 
     assert clip.lines is not None, "find_clips sees to it"
-    keyframes = [Layers(clip.color(k), clip.lines(k)) for k in (0, options.frames - 1)]
-    lines = [clip.lines(i) for i in range(options.frames)]
+    keyframes = [Layers(clip.color(k), clip.lines(k)) for k in (0, frames - 1)]
+    lines = [clip.lines(i) for i in range(frames)]
     forward, backward = track_px(lines), track_px(lines[::-1])[::-1]
-    for i in range(1, options.frames - 1, options.every):
-        stage = pipeline.set_up(lines[i], keyframes, tracks_px=torch.stack([forward[i], backward[i]]))
-        (finished,) = pipeline.paint([stage], seeds=[0])
-        yield clip, i, stage, finished
+    for i in range(1, frames - 1, every):
+        yield i, pipeline.set_up(lines[i], keyframes, tracks_px=torch.stack([forward[i], backward[i]]))
 
 
 def judge_drawing(clip: "Clip", i: int, stage: "Stage", finished: "Finished", frames: int) -> Iterator[Judged]:

@@ -52,17 +52,16 @@ def main(arguments: list[str] | None = None) -> int:
 def measure(options: ExactFillOptions) -> Iterator[list[list[float]]]:
     """Of each drawing the columns for every row. Raises InputError."""
     from opdm.ant import load_ant
-    from opdm.exact_fill import AS_PAINTED, fill_exactly, pick
-    from opdm.region_colors import extract_palette
+    from opdm.exact_fill import AS_PAINTED, collect_palette, fill_exactly
+    from opdm.region_colors import pick
     from opdm.region_pipelines import Matcher, settle
-    from opdm.segments import find_regions
 
     matcher = Matcher(load_ant(options.ant))
     palettes: dict[str, Tensor] = {}
     for clip, i, stage, finished in paint_clips(options):
         assert stage.moved is not None, "the model moves its keyframes"
         if clip.name not in palettes:
-            palettes[clip.name] = extract_palette((find_regions(k.lines), k.color) for k in stage.keyframes)
+            palettes[clip.name] = collect_palette(stage.keyframes)
         columns = []
         for frame in (finished.frame, settle(stage, finished.frame, matcher)):
             paint = fill_exactly(frame, stage.lines, stage.moved.regions, palettes[clip.name])

@@ -18,11 +18,13 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tyro
 
+from confidence import load_pipeline, set_up_clip
 from opdm.errors import InputError
 from proposals import Options, find_clips
 
@@ -51,7 +53,7 @@ class RegionPaintingOptions(Options):
 
 @dataclass(frozen=True)
 class Task:
-    """A drawing to color, with everything a method may use; made once for all methods where that is the same."""
+    """A drawing to color, with everything a method may use, made when first asked for."""
 
     stage: "Stage"
     nearest: int
@@ -64,6 +66,19 @@ class Task:
         """(H, W) of the drawing."""
         assert self.stage.moved is not None, "the model makes use of motion"
         return self.stage.moved.regions
+
+    @cached_property
+    def painted(self) -> "Tensor":
+        """What the model painted, without lines, (3, H, W)."""
+        from opdm.compositing import compose
+
+        (finished,) = self.pipeline.paint([self.stage], seeds=[0])
+        return compose(finished.frame, self.stage.lines).fill
+
+    @cached_property
+    def matches(self) -> "list[Match]":
+        """With each keyframe."""
+        return [self.matcher(self.stage.lines, self.regions, keyframe) for keyframe in self.stage.keyframes]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,46 +99,26 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure(options: RegionPaintingOptions) -> dict[str, dict[str, list[list[float]]]]:
     """By setting and method the columns of every drawing. Raises InputError."""
-    from opdm.runtime import choose_device, choose_dtype, reuse_freed_memory
-
     clips = find_clips(options)
-    reuse_freed_memory()  # before torch allocates anything
+    pipeline = load_pipeline(options.model)
     from tqdm import tqdm
 
     from opdm.ant import load_ant
-    from opdm.pipeline import OPDMPipeline
     from opdm.region_pipelines import Matcher
 
-    device = choose_device("auto")
-    pipeline = OPDMPipeline.from_pretrained(options.model).to(device=device, dtype=choose_dtype("auto", device))
     if not pipeline.uses_motion:
         raise InputError(f"{options.model}: makes no use of motion; take opdm-small")
-    matcher = Matcher(load_ant(options.ant, device))
+    matcher = Matcher(load_ant(options.ant, str(pipeline.device)))
     scores: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
     for clip in tqdm(clips, unit="shot", leave=False, disable=None):
-        for task, i in between(clip, options.frames, pipeline, matcher):
+        for i, stage in set_up_clip(clip, pipeline, options.frames):
+            task = Task(stage, int(i > (options.frames - 1) / 2), pipeline, matcher)
             for name, method in METHODS.items():
                 scores["two keyframes"][name].append(score(method(task), task.regions, clip.color(i)))
         for name, method in METHODS.items():
             for colors, regions, i in hand_on(clip, options.frames, method, pipeline, matcher):
                 scores["recursive"][name].append(score(colors, regions, clip.color(i)))
     return scores
-
-
-def between(clip: "Clip", frames: int, pipeline: "OPDMPipeline", matcher: "Matcher") -> Iterator[tuple[Task, int]]:
-    """Every drawing between the first and the last frame, by its number."""
-    import torch
-
-    from opdm.flow import track_px
-    from opdm.layers import Layers
-
-    assert clip.lines is not None, "find_clips sees to it"
-    lines = [clip.lines(i) for i in range(frames)]
-    keyframes = [Layers(clip.color(k), lines[k]) for k in (0, frames - 1)]
-    forward, backward = track_px(lines), track_px(lines[::-1])[::-1]
-    for i in range(1, frames - 1):
-        stage = pipeline.set_up(lines[i], keyframes, tracks_px=torch.stack([forward[i], backward[i]]))
-        yield Task(stage, int(i > (frames - 1) / 2), pipeline, matcher), i
 
 
 def hand_on(
@@ -189,38 +184,21 @@ def diffusion(task: Task) -> "Tensor":
     from opdm.region_colors import interior_weights
     from opdm.segments import vote_colors
 
-    return vote_colors(task.regions, paint(task), interior_weights(task.regions))
-
-
-def paint(task: Task) -> "Tensor":
-    """What the model painted, without lines, (3, H, W)."""
-    from opdm.compositing import compose
-
-    (finished,) = task.pipeline.paint([task.stage], seeds=[0])
-    return compose(finished.frame, task.stage.lines).fill
+    return vote_colors(task.regions, task.painted, interior_weights(task.regions))
 
 
 def ant(task: Task) -> "Tensor":
     """The color of the most similar region."""
     from opdm.region_pipelines import most_alike
 
-    return most_alike(match(task))
+    return most_alike(task.matches)
 
 
 def both(task: Task) -> "Tensor":
     """Of the colors that `flow`, `ant` and `diffusion` answer with, the one that has most votes of them."""
-    from opdm.region_colors import interior_weights
     from opdm.region_pipelines import elect_colors
-    from opdm.segments import vote_colors
 
-    painted, matches = paint(task), match(task)
-    own = vote_colors(task.regions, painted, interior_weights(task.regions))
-    return elect_colors(task.regions, painted, own, flow(task), matches)
-
-
-def match(task: Task) -> "list[Match]":
-    """With each keyframe."""
-    return [task.matcher(task.stage.lines, task.regions, keyframe) for keyframe in task.stage.keyframes]
+    return elect_colors(task.regions, task.painted, diffusion(task), flow(task), task.matches)
 
 
 Method = Callable[[Task], Any]

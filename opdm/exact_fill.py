@@ -6,6 +6,7 @@ backgrounds, gradients and colors that no keyframe has, stays as the model paint
 what the numbers below decide.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 
 from opdm.compositing import Composite, compose, nearest
-from opdm.region_colors import choose_entries, color_distance, interior_weights, sum_by_region
-from opdm.segments import fill_regions, grow_over_lines, vote_colors
+from opdm.layers import Layers
+from opdm.region_colors import choose_entries, color_distance, extract_palette, interior_weights, pick, sum_by_region
+from opdm.segments import fill_regions, find_regions, grow_over_lines, vote_colors
 
 MOST_TONES = 3
 """Areas of one region: light, shadow, highlight."""
@@ -42,6 +44,12 @@ class AreaPaint:
     """(N, 3) in [0, 1]."""
     entries: Tensor
     """(A,) int64: the color of the palette that each area has, `AS_PAINTED` where it has none of them."""
+
+
+def collect_palette(keyframes: Iterable[Layers]) -> Tensor:
+    """The flat colors (N, 3) of keyframes, most used first, rounded to 8 bits as files have them."""
+    colors = extract_palette((find_regions(keyframe.lines), keyframe.color) for keyframe in keyframes)
+    return colors.mul(255).round().div(255)
 
 
 def leave_as_painted(composite: Composite, regions: Tensor) -> AreaPaint:
@@ -100,11 +108,6 @@ def split_by_tone(regions: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
     numbers, areas = torch.unique(remove_slivers(areas, regions), return_inverse=True)
     has_lines = int(numbers[0] == 0)
     return (areas + 1 - has_lines).int(), torch.cat(tones)[numbers[has_lines:].long() - 1]
-
-
-def pick(values: Tensor, regions: Tensor) -> Tensor:
-    """What each pixel's region (H, W) has of values (S,); 0 on lines."""
-    return torch.cat([values.new_zeros(1), values])[regions.long()]
 
 
 def remove_slivers(areas: Tensor, regions: Tensor) -> Tensor:

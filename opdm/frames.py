@@ -182,7 +182,12 @@ def write_frame(path: Path, frame: Tensor) -> None:
     pixels = np.ascontiguousarray(to_8_bit(frame))
     to_bgr = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}.get(frame.shape[0])
     check_image_name(path)
-    encoded = cv2.imencode(path.suffix, pixels if to_bgr is None else cv2.cvtColor(pixels, to_bgr))[1]
+    write_pixels(path, pixels if to_bgr is None else cv2.cvtColor(pixels, to_bgr))
+
+
+def write_pixels(path: Path, pixels: np.ndarray) -> None:
+    """Write (H, W) or (H, W, C), channels as OpenCV has them, with the depth that they have; as `write_frame`."""
+    encoded = cv2.imencode(path.suffix, pixels)[1]
     with replacing(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
 

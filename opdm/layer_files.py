@@ -18,7 +18,7 @@ from torch import Tensor
 from opdm.compositing import Composite
 from opdm.errors import InputError
 from opdm.exact_fill import AS_PAINTED, AreaPaint, refill
-from opdm.frames import read_layer, replacing, to_8_bit, write_frame, write_text
+from opdm.frames import read_layer, replacing, to_8_bit, write_frame, write_pixels, write_text
 from opdm.palette_file import write_palette
 
 PALETTE = "palette.gpl"
@@ -125,9 +125,7 @@ class LayerFiles:
 
 def write_numbers(path: Path, numbers: Tensor) -> None:
     """Write (H, W), from 0 to 65,535, as a 16-bit PNG."""
-    encoded = cv2.imencode(".png", numbers.numpy().astype(np.uint16))[1]
-    with replacing(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+    write_pixels(path, numbers.numpy().astype(np.uint16))
 
 
 def read_numbers(path: Path) -> Tensor:

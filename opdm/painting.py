@@ -13,13 +13,12 @@ from torch import Tensor
 
 from opdm.compositing import compose
 from opdm.errors import InputError
-from opdm.exact_fill import AreaPaint, fill_exactly, leave_as_painted
+from opdm.exact_fill import AreaPaint, collect_palette, fill_exactly, leave_as_painted
 from opdm.flow import track_px
 from opdm.frames import FrameError, frame_size, read_frame, read_lines, resize
 from opdm.layers import Layers
 from opdm.line_style import choose_extractor
 from opdm.lines import Extractor, XDoG
-from opdm.region_colors import extract_palette
 from opdm.segments import find_regions
 from opdm.shot import Drawing, Keyframe, Shot, normal_stem
 from opdm.staging import Finished, Size, Stage, working_size
@@ -288,9 +287,7 @@ class ShotReader:
     @cached_property
     def palette(self) -> Tensor:
         """The flat colors (N, 3) of all keyframes, most used first. Raises FrameError."""
-        keyframes = (self.keyframe(keyframe, self.size) for keyframe in self.shot.keyframes)
-        colors = extract_palette((find_regions(layers.lines), layers.color) for layers in keyframes)
-        return colors.mul(255).round().div(255)  # as files have them
+        return collect_palette(self.keyframe(keyframe, self.size) for keyframe in self.shot.keyframes)
 
     @cached_property
     def _extractor(self) -> Extractor:

@@ -45,11 +45,15 @@ def measure_flatness(regions: Tensor, frame: Tensor, colors: Tensor, *, toleranc
 def color_distance(regions: Tensor, frame: Tensor, colors: Tensor) -> Tensor:
     """(H, W), in the channel where it is largest, from each pixel (3, H, W) to the color (S, 3) of its region."""
     check_sizes(regions, frame)
-    ids = regions.long()
-    distance = torch.zeros(ids.shape)
+    distance = torch.zeros(regions.shape)
     for channel, color in zip(frame, colors.T, strict=True):
-        distance = torch.maximum(distance, (channel - torch.cat([color.new_zeros(1), color])[ids]).abs())
+        distance = torch.maximum(distance, (channel - pick(color, regions)).abs())
     return distance
+
+
+def pick(values: Tensor, regions: Tensor) -> Tensor:
+    """What each pixel's region (H, W) has of values (S,); 0 on lines."""
+    return torch.cat([values.new_zeros(1), values])[regions.long()]
 
 
 def sum_by_region(regions: Tensor, values: Tensor, count: int) -> Tensor:

@@ -15,7 +15,7 @@ from opdm.frames import write_frame, write_text
 from opdm.layer_files import FOLDERS, PALETTE, LayerFiles
 from opdm.painting import Painted, Settings
 from opdm.shot import IMAGE_SUFFIXES, Drawing, Shot, normal_stem, same_file
-from opdm.weights import FOLDER, checksum, embedded_models, embedded_networks, weights_file
+from opdm.weights import checksum, folder_of, weights_file
 
 SETTINGS_FILE = "opdm.json"
 COLOR_LAYER = "color_layer"
@@ -206,8 +206,7 @@ def record_of(models: dict[str, str], settings: Settings, shot: Shot) -> dict[st
 
 def weights_checksum(model: str) -> str | None:
     """Of an embedded model or a folder; None for a model of the hub, which its name has to stand for."""
-    is_embedded = model in (*embedded_models(), *embedded_networks())
-    folder = FOLDER / model if is_embedded else Path(model)
+    folder = folder_of(model)
     return checksum(folder) if weights_file(folder).is_file() else None
 
 

@@ -25,6 +25,7 @@ LAYERS = {
         "motion",
         "proposals",
         "published_weights",
+        "raft",
         "region_colors",
         "segments",
         "sheet",

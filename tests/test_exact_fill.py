@@ -9,9 +9,9 @@ import torch
 
 from opdm.compositing import compose
 from opdm.data.cel_clips import cel_clips
-from opdm.exact_fill import AS_PAINTED, fill_exactly, leave_as_painted, pick, refill, remove_slivers
+from opdm.exact_fill import AS_PAINTED, fill_exactly, leave_as_painted, refill, remove_slivers
 from opdm.frames import to_8_bit
-from opdm.region_colors import extract_palette
+from opdm.region_colors import extract_palette, pick
 from opdm.segments import find_regions
 
 HEIGHT, WIDTH = 60, 90

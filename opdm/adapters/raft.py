@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
 
@@ -14,12 +13,8 @@ from opdm.adapters.flow import FLOW_SCALE_PX
 from opdm.conditions import Conditions
 from opdm.config import RaftAdapterConfig, UNetConfig
 from opdm.published_weights import load_weights
+from opdm.raft import estimate_flow_px
 from opdm.reference_encoder import PyramidEncoder
-
-UPDATES = 12
-"""torchvision's own default."""
-MULTIPLE, SMALLEST_PX = 8, 128
-"""Its pyramid of correlations has no fourth level below."""
 
 NETWORKS: dict[str, tuple[Callable[..., nn.Module], Any]] = {
     "raft-small": (raft_small, Raft_Small_Weights.C_T_V2),
@@ -50,9 +45,8 @@ class RaftAdapter(Adapter):
         drawings = conditions.lines.float()[:, None].expand_as(keyframes)
         self.network.eval()  # whatever the model does: its batch norms are frozen, too
         with torch.autocast(keyframes.device.type, enabled=False):
-            flow_px = self.network(pad(drawings.flatten(0, 1)), pad(keyframes.flatten(0, 1)))
-        height, width = keyframes.shape[-2:]
-        return flow_px[..., :height, :width].unflatten(0, keyframes.shape[:2])
+            flow_px = self.network(drawings.flatten(0, 1), keyframes.flatten(0, 1))
+        return flow_px.unflatten(0, keyframes.shape[:2])
 
     def load_estimator(self, source: str | Path) -> None:
         """Take over the published weights, `published`, or those of a file.
@@ -79,8 +73,7 @@ class Float32(nn.Module):
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Flow (B, 2, H, W) in pixels between pictures (B, 3, H, W) in [-1, 1]."""
-        flow_px: Tensor = self.network(source, target, num_flow_updates=UPDATES)[-1]
-        return flow_px
+        return estimate_flow_px(self.network, source, target)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Float32":
         def keep_type(tensor: Tensor) -> Tensor:
@@ -89,10 +82,3 @@ class Float32(nn.Module):
 
         super()._apply(keep_type, recurse)
         return self
-
-
-def pad(pictures: Tensor) -> Tensor:
-    """(B, C, H, W), the edge repeated to the right and below up to what RAFT takes."""
-    wanted = (max(SMALLEST_PX, side + -side % MULTIPLE) for side in pictures.shape[-2:])
-    below, right = (new - side for new, side in zip(wanted, pictures.shape[-2:], strict=True))
-    return F.pad(pictures, (0, right, 0, below), mode="replicate")

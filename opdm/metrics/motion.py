@@ -9,20 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from opdm.errors import InputError
 from opdm.flow import dense_inverse_search, flow_tensor
 from opdm.frames import LUMINANCE
 from opdm.published_weights import load_weights
+from opdm.raft import estimate_flow_px
 
 TRUE = "true"
-
-RAFT_UPDATES = 12
-"""torchvision's own default."""
-RAFT_MULTIPLE, RAFT_SMALLEST_PX = 8, 128
-"""Its pyramid of correlations has no fourth level below."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +85,8 @@ def raft(weights: Path | None = None, device: str = "cpu") -> FlowEstimator:
 
     @torch.no_grad()
     def estimate(source: Tensor, target: Tensor) -> Tensor:
-        height, width = source.shape[-2:]
-        pictures = _pad(torch.stack([source, target]) * 2 - 1).to(device)
-        updates = network(pictures[:1], pictures[1:], num_flow_updates=RAFT_UPDATES)
-        return updates[-1][0, :, :height, :width].float().cpu()
+        pictures = (torch.stack([source, target]) * 2 - 1).to(device)
+        return estimate_flow_px(network, pictures[:1], pictures[1:])[0].float().cpu()
 
     return FlowEstimator(f"RAFT {published.name if weights is None else Path(weights).name}", estimate)
 
@@ -105,10 +98,3 @@ FLOW_ESTIMATORS: dict[str, Callable[[], FlowEstimator]] = {"dis": dis, "raft": r
 def _gray(picture: Tensor) -> np.ndarray:
     """(3, H, W) in [0, 1] -> (H, W) uint8 luminance."""
     return (picture.cpu() * LUMINANCE).sum(dim=0).mul(255).round().byte().numpy()
-
-
-def _pad(pictures: Tensor) -> Tensor:
-    """(B, C, H, W), the edge repeated to the right and below up to what RAFT takes."""
-    wanted = (max(RAFT_SMALLEST_PX, side + -side % RAFT_MULTIPLE) for side in pictures.shape[-2:])
-    below, right = (new - side for new, side in zip(wanted, pictures.shape[-2:], strict=True))
-    return F.pad(pictures, (0, right, 0, below), mode="replicate")

@@ -26,12 +26,17 @@ def resolve(name: str) -> str:
 
     Raises ValueError when the embedded weights are not those that were released.
     """
-    if name not in (*embedded_models(), *embedded_networks()):
+    folder = folder_of(name)
+    if folder.parent != FOLDER:
         return name
-    folder = FOLDER / name
     if checksum(folder) != (folder / CHECKSUM_FILE).read_text().strip():
         raise ValueError(f"{weights_file(folder)}: damaged, its checksum is not the released one; install opdm again")
     return str(folder)
+
+
+def folder_of(name: str) -> Path:
+    """Where an embedded model is; any other name is taken for a folder."""
+    return FOLDER / name if name in (*embedded_models(), *embedded_networks()) else Path(name)
 
 
 def weights_file(folder: Path) -> Path:

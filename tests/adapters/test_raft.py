@@ -5,10 +5,10 @@ import torch
 from torchvision.models.optical_flow import raft_small
 
 from opdm.adapters import RaftAdapter
-from opdm.adapters.raft import UPDATES
 from opdm.config import NoiseHeadConfig, RaftAdapterConfig
 from opdm.errors import InputError
 from opdm.pipeline import OPDMPipeline
+from opdm.raft import UPDATES
 from tiny import SCHEDULE, UNET, make_conditions, make_model
 
 
