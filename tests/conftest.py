@@ -21,3 +21,16 @@ def fixed_seeds():
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def gl():
+    """OpenGL that draws without a screen; tests skip where there is none."""
+    pytest.importorskip("moderngl")
+    from opdm.data.rig.render import open_gl
+    from opdm.errors import InputError
+
+    try:
+        return open_gl()
+    except InputError as error:
+        pytest.skip(str(error))

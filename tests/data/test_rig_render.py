@@ -9,20 +9,9 @@ from opdm.data.clips import read_clips
 from opdm.data.rig.character import read_character
 from opdm.data.rig.clip_writer import View, write_clip
 from opdm.data.rig.posing import pose
-from opdm.data.rig.render import open_gl
-from opdm.errors import InputError
 from opdm.warp import backward_warp
 
 SIZE, FRAMES = 160, 5
-
-
-@pytest.fixture(scope="module")
-def gl():
-    pytest.importorskip("moderngl")
-    try:
-        return open_gl()
-    except InputError as error:
-        pytest.skip(str(error))
 
 
 def render(root, gltf, name="Bend", *, view=0, ground=None):

@@ -18,15 +18,6 @@ from opdm.frames import write_frame
 SMALL = ("--size", "64", "--frames", "3", "--fps", "8", "--workers", "1")
 
 
-@pytest.fixture(scope="module")
-def gl():
-    pytest.importorskip("moderngl")
-    try:
-        return open_gl()
-    except InputError as error:
-        pytest.skip(str(error))
-
-
 def run(*arguments):
     return render_characters.main([str(argument) for argument in arguments])
 
