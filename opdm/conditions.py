@@ -11,7 +11,8 @@ from torch import Tensor
 
 from opdm.layers import Layers
 from opdm.motion import Motion
-from opdm.proposals import each_proposal, move_lines
+from opdm.proposals import Fill, each_proposal, move_lines
+from opdm.region_colors import pick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class Conditions:
     """(B, K, FLOWS, 1, H, W) in [0, 1]: the keyframes' lines, moved by each flow."""
     proposals: Tensor | None = None
     """(B, P, 3, H, W) in [0, 1]: frames that may already be right in places."""
+    fill_sureness: Tensor | None = None
+    """(B, F, 1, H, W) in [0, 1], of the last F proposals, which fill regions; 0 on lines."""
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Conditions":
         """The same with every tensor changed."""
@@ -68,7 +71,7 @@ def build_conditions(lines: Tensor, keyframes: Sequence[Layers]) -> Conditions:
 
 
 def build_moved_conditions(
-    lines: Tensor, keyframes: Sequence[Layers], motion: Motion, regions: Tensor, region_colors: Tensor
+    lines: Tensor, keyframes: Sequence[Layers], motion: Motion, regions: Tensor, fills: Sequence[Fill]
 ) -> Conditions:
     """The conditions of one drawing with everything that its motion proposes; arguments as `each_proposal` has them."""
     still = build_conditions(lines, keyframes)
@@ -77,5 +80,6 @@ def build_moved_conditions(
         flow_px=motion.flow_px,
         flow_error_px=motion.error_px,
         moved_lines=move_lines(keyframes, motion),
-        proposals=torch.stack(list(each_proposal(lines, keyframes, motion, regions, region_colors))),
+        proposals=torch.stack(list(each_proposal(lines, keyframes, motion, regions, fills))),
+        fill_sureness=torch.stack([pick(fill.sureness, regions)[None] for fill in fills]),
     )

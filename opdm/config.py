@@ -103,6 +103,13 @@ class FlowAdapterConfig:
     the drawing, and the forward-backward error."""
     blocks_per_level: int = 2
     """Residual blocks of each level of the encoder."""
+    matcher: str | None = None
+    """Animation Transformer, by name or folder, by whose matches with each keyframe the drawing's regions are filled,
+    too; None leaves it at the fill that motion gives."""
+
+    def count_fills(self, references: int) -> int:
+        """F: of the drawing's regions, the last of the proposals."""
+        return 1 if self.matcher is None else 1 + references
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +174,16 @@ class ModelConfig:
     def uses_motion(self) -> bool:
         """Whether optical flow, and the frames that it proposes, are made for the model."""
         return isinstance(self.adapter, FlowAdapterConfig) or isinstance(self.head, ChoiceHeadConfig)
+
+    @property
+    def matcher(self) -> str | None:
+        """The Animation Transformer whose matches the model is given."""
+        return self.adapter.matcher if isinstance(self.adapter, FlowAdapterConfig) else None
+
+    @property
+    def fills(self) -> int:
+        """F: proposals that fill regions, one by motion and one for each keyframe that is matched."""
+        return self.adapter.count_fills(self.references) if isinstance(self.adapter, FlowAdapterConfig) else 1
 
     def __post_init__(self) -> None:
         if isinstance(self.adapter, OffsetAdapterConfig | DeformableAdapterConfig) and len(self.adapter.widths) != len(

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from opdm.compositing import compose
 from opdm.config import ChoiceHeadConfig, FrameHeadConfig, HeadConfig, NoiseHeadConfig
-from opdm.proposals import count_proposals
 
 PredictionType = Literal["epsilon", "sample"]
 
@@ -23,8 +22,8 @@ class NoiseHead:
     prediction_type: ClassVar[PredictionType] = "epsilon"
     chooses: ClassVar[bool] = False
 
-    def channels(self, references: int) -> int:
-        """Output channels of the U-Net."""
+    def channels(self, proposals: int) -> int:
+        """Output channels of the U-Net, given how many proposals there are."""
         return 3
 
     def __call__(self, output: Tensor, proposals: Tensor | None) -> Tensor:
@@ -56,9 +55,9 @@ class ChoiceHead:
     prediction_type: ClassVar[PredictionType] = "sample"
     chooses: ClassVar[bool] = True
 
-    def channels(self, references: int) -> int:
+    def channels(self, proposals: int) -> int:
         """Output channels of the U-Net: a logit per proposal and an RGB residual."""
-        return count_proposals(references) + 3
+        return proposals + 3
 
     def __call__(self, output: Tensor, proposals: Tensor | None) -> Tensor:
         """output (B, P + 3, H, W), proposals (B, P, 3, H, W) in [-1, 1]: the clean frame, (B, 3, H, W) float32."""

@@ -16,6 +16,7 @@ from opdm.blocks import channels_last
 from opdm.conditions import Conditions
 from opdm.config import ModelConfig, from_dict, to_dict
 from opdm.heads import HEADS
+from opdm.proposals import count_proposals
 from opdm.reference_encoder import PyramidEncoder
 from opdm.unet import UNet
 
@@ -40,7 +41,7 @@ class OPDMModel(ModelMixin, ConfigMixin):
         """architecture: `to_dict` of a `ModelConfig`, so that config.json says everything."""
         super().__init__()
         config = from_dict(ModelConfig, dict(architecture))
-        self.references, self.uses_motion = config.references, config.uses_motion
+        self.references, self.uses_motion, self.matcher = config.references, config.uses_motion, config.matcher
         self.sampling_steps, self.working_size = config.sampling_steps, config.working_size
         self.size_multiple = 2 ** (len(config.unet.widths) - 1)
         self.reference_encoder = PyramidEncoder(
@@ -51,7 +52,8 @@ class OPDMModel(ModelMixin, ConfigMixin):
         )
         self.adapter = ADAPTERS[type(config.adapter)](config.adapter, references=config.references, unet=config.unet)
         self.head = HEADS[type(config.head)]()
-        self.unet = UNet(config.unet, out_channels=self.head.channels(config.references))
+        proposals = count_proposals(config.references, config.fills)
+        self.unet = UNet(config.unet, out_channels=self.head.channels(proposals))
 
     def to(self, *arguments: Any, **options: Any) -> "OPDMModel":
         """As any module's; diffusers' own warns of modules to be kept in float32 even where there are none."""

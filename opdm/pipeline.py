@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import torch
 from diffusers import DDIMScheduler, DiffusionPipeline
 from torch import Tensor
 
+from opdm.ant import load_ant
 from opdm.conditions import Conditions
 from opdm.config import ScheduleConfig
 from opdm.errors import InputError
 from opdm.layers import Layers
 from opdm.line_style import choose_extractor
+from opdm.matching import Matcher
 from opdm.model import OPDMModel
 from opdm.sampler import denoise_step, make_scheduler, sampling_grid
 from opdm.staging import Finished, Stage, set_up
@@ -88,6 +91,11 @@ class OPDMPipeline(DiffusionPipeline):
         """Whether the model is given the motion between drawings and keyframes."""
         return self.model.uses_motion
 
+    @cached_property
+    def matcher(self) -> Matcher | None:
+        """What matches regions for the model, on the CPU; None where it takes no matches. Raises InputError."""
+        return None if self.model.matcher is None else Matcher(load_ant(self.model.matcher))
+
     @property
     def chooses(self) -> bool:
         """Whether the model paints by a choice among proposals."""
@@ -142,6 +150,7 @@ class OPDMPipeline(DiffusionPipeline):
             multiple=self.size_multiple,
             uses_motion=self.uses_motion,
             tracks_px=tracks_px,
+            matcher=self.matcher,
         )
 
     @torch.no_grad()

@@ -5,12 +5,14 @@ then carried out at the drawing's own size, where the keyframes' detail is.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from opdm.layers import Layers, lay_lines
 from opdm.motion import FLOWS, Motion, resize_flow
+from opdm.region_colors import SAME_COLOR, color_distance, sum_by_region
 from opdm.segments import fill_regions, vote_colors
 from opdm.warp import backward_warp
 
@@ -18,20 +20,30 @@ VOTE_FALLOFF_PX = 2.0
 """Forward-backward error at which a moved keyframe's vote counts half."""
 
 
-def count_proposals(references: int) -> int:
-    """P: of K keyframes."""
-    return references * (2 * FLOWS + 1) + 1
+@dataclass(frozen=True)
+class Fill:
+    """One color for each of a drawing's S regions."""
+
+    colors: Tensor
+    """(S, 3) in [0, 1]; NaN where there is none."""
+    sureness: Tensor
+    """(S,) in [0, 1]."""
+
+
+def count_proposals(references: int, fills: int) -> int:
+    """P: of K keyframes and so many fills."""
+    return references * (2 * FLOWS + 1) + fills
 
 
 def each_proposal(
-    lines: Tensor, keyframes: Sequence[Layers], motion: Motion, regions: Tensor, region_colors: Tensor
+    lines: Tensor, keyframes: Sequence[Layers], motion: Motion, regions: Tensor, fills: Sequence[Fill]
 ) -> Iterator[Tensor]:
     """P frames (3, H, W) in [0, 1], one at a time, for they are many and may be large.
 
     Of each keyframe and flow the moved keyframe, and its moved paint beneath the drawing's own lines; each keyframe
-    unmoved; last, every region of the drawing in the one color that most moved keyframes give it.
+    unmoved; last, the drawing's regions filled in each way.
 
-    lines (1, H, W); regions (H, W) from 1, 0 = line; region_colors (S, 3), NaN where unknown; motion of any size.
+    lines (1, H, W); regions (H, W) from 1, 0 = line; motion of any size.
     """
     paints, inks = torch.zeros_like(keyframes[0].color), torch.zeros_like(keyframes[0].color)
     for keyframe, flows in zip(keyframes, motion.flow_px, strict=True):
@@ -45,17 +57,25 @@ def each_proposal(
             inks += ink / (len(keyframes) * FLOWS)
     for keyframe in keyframes:
         yield keyframe.color
-    yield lay_lines(fill_regions(regions, region_colors, paints), inks, lines)
+    for fill in fills:
+        yield lay_lines(fill_regions(regions, fill.colors, paints), inks, lines)
 
 
-def vote_on_regions(keyframes: Sequence[Layers], motion: Motion, regions: Tensor) -> Tensor:
-    """The color of each region, (S, 3) in [0, 1], that the moved keyframes agree on; NaN for one without a pixel."""
+def vote_on_regions(keyframes: Sequence[Layers], motion: Motion, regions: Tensor) -> Fill:
+    """Each region in the color that the moved keyframes agree on, as sure as their share of the votes.
+
+    Regions without a pixel have no color.
+    """
     paints, weights = [], []
     for keyframe, flows, errors in zip(keyframes, motion.flow_px, motion.error_px, strict=True):
         paint = keyframe.paint[None].expand(len(flows), -1, -1, -1)
         paints += list(backward_warp(paint, flows))
         weights += [1 / (1 + error_px[0] / VOTE_FALLOFF_PX) for error_px in errors]
-    return vote_colors(regions.repeat(len(paints), 1), torch.cat(paints, dim=1), torch.cat(weights))
+    everywhere, paint, weight = regions.repeat(len(paints), 1), torch.cat(paints, dim=1), torch.cat(weights)
+    colors = vote_colors(everywhere, paint, weight)
+    is_near = color_distance(everywhere, paint, colors) <= SAME_COLOR
+    votes = [sum_by_region(everywhere, values, len(colors)) for values in (weight * is_near, weight)]
+    return Fill(colors, (votes[0] / votes[1]).nan_to_num())
 
 
 def move_lines(keyframes: Sequence[Layers], motion: Motion) -> Tensor:

@@ -5,18 +5,16 @@ matches it best in a keyframe. The second lets the model paint, and recolors tho
 the moved keyframes outvote it.
 """
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from opdm.ant import AnT
-from opdm.ant_crops import SegmentCrops
 from opdm.compositing import compose
 from opdm.exact_fill import repaint
 from opdm.layers import Layers, lay_lines
+from opdm.matching import Match, Matcher, is_same
 from opdm.pipeline import OPDMPipeline
 from opdm.region_colors import (
     FLAT_SHARE,
@@ -28,67 +26,6 @@ from opdm.region_colors import (
 )
 from opdm.segments import fill_regions, find_regions, grow_over_lines, vote_colors
 from opdm.staging import Finished, Stage, set_up
-
-MOST_SEGMENTS = 2000
-"""The largest regions of a drawing are matched, no more: attention takes memory with the square of their number."""
-KEPT_KEYFRAMES = 4
-
-
-@dataclass(frozen=True)
-class Match:
-    """How likely each region of a drawing is each of a keyframe's regions."""
-
-    chances: Tensor
-    """(S, M), in all 1 over M; 0 for regions that were not matched."""
-    colors: Tensor
-    """(M, 3); one NaN for a keyframe without regions."""
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What is made once of each keyframe."""
-
-    segments: SegmentCrops | None
-    colors: Tensor
-
-
-class Matcher:
-    """The Animation Transformer between drawings and keyframes; what it needs of the last few keyframes is kept."""
-
-    def __init__(self, network: AnT):
-        self.network = network
-        self._known: deque[tuple[Layers, _Known]] = deque(maxlen=KEPT_KEYFRAMES)
-
-    def __call__(self, lines: Tensor, regions: Tensor, keyframe: Layers) -> Match:
-        """Match the regions (H, W) of a drawing (1, H, W) with those of a keyframe."""
-        known = next((known for seen, known in self._known if seen is keyframe), None)
-        if known is None:
-            known = self._look_at(keyframe)
-            self._known.append((keyframe, known))
-        count = int(regions.max())
-        chances = torch.zeros(count, len(known.colors))
-        numbers, segments = self._crop(lines, regions)
-        if known.segments is not None and segments is not None:
-            chances[numbers] = self.network.compare(known.segments, segments).T.softmax(dim=1)
-        return Match(chances, known.colors)
-
-    def _look_at(self, keyframe: Layers) -> _Known:
-        regions = find_regions(keyframe.lines)
-        numbers, segments = self._crop(keyframe.lines, regions)
-        if segments is None:
-            return _Known(None, torch.full((1, 3), torch.nan))
-        return _Known(segments, vote_colors(regions, keyframe.color, interior_weights(regions))[numbers])
-
-    def _crop(self, lines: Tensor, regions: Tensor) -> tuple[Tensor, SegmentCrops | None]:
-        """The largest regions, from 0, and what the network sees of them; None where there is none."""
-        areas = torch.bincount(regions.flatten())[1:]
-        numbers = torch.argsort(areas, descending=True, stable=True)[:MOST_SEGMENTS].sort().values
-        if not len(numbers):
-            return numbers, None
-        new = torch.full((len(areas) + 1,), -1)
-        new[numbers + 1] = torch.arange(len(numbers))
-        return numbers, self.network.crop(lines, new[regions.long()])
-
 
 def most_alike(matches: Sequence[Match]) -> Tensor:
     """The color (S, 3) of each region's best match, in the keyframe that is surest of it; NaN without one."""
@@ -113,18 +50,13 @@ def elect_colors(regions: Tensor, fill: Tensor, own: Tensor, moved: Tensor | Non
     for colors in candidates:
         is_near = color_distance(regions, fill, colors) <= SAME_COLOR
         painted = (sum_by_region(regions, weights * is_near, len(colors)) / sizes).nan_to_num()
-        matched = [(match.chances * is_same(colors[:, None], match.colors)).sum(dim=1) for match in matches]
+        matched = [match.chance_of(colors) for match in matches]
         found = painted + torch.stack(matched).amax(dim=0)
         if moved is not None:
             found = found + is_same(colors, moved)
         votes.append(torch.where(colors.isnan().any(dim=1), -1, found))
     best = torch.stack(votes).argmax(dim=0)
     return torch.stack(candidates)[best, torch.arange(len(best))]
-
-
-def is_same(colors: Tensor, others: Tensor) -> Tensor:
-    """Whether colors (..., 3) are one color of a palette; NaN is none."""
-    return (colors - others).abs().amax(dim=-1) <= SAME_COLOR
 
 
 class AnTPipeline:
@@ -183,7 +115,7 @@ def settle(stage: Stage, frame: Tensor, match: Matcher) -> Tensor:
     layers = compose(frame, stage.lines)
     own = vote_colors(regions, layers.fill, interior_weights(regions))
     matches = [match(stage.lines, regions, keyframe) for keyframe in stage.keyframes]
-    moved = stage.moved.region_colors if stage.moved else None
+    moved = stage.moved.fills[0].colors if stage.moved else None
     colors = elect_colors(regions, layers.fill, own, moved, matches)
     is_flat = measure_flatness(regions, layers.fill, own) >= FLAT_SHARE
     is_outvoted = is_flat & ~is_same(colors, own)

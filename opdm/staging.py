@@ -10,8 +10,9 @@ from torch import Tensor
 from opdm.conditions import Conditions, build_conditions, build_moved_conditions
 from opdm.frames import pad_to_multiple, resize
 from opdm.layers import Layers
+from opdm.matching import Matcher
 from opdm.motion import Motion, estimate_motion
-from opdm.proposals import each_proposal, vote_on_regions
+from opdm.proposals import Fill, each_proposal, vote_on_regions
 from opdm.segments import find_regions
 
 Size = tuple[int, int]
@@ -26,8 +27,8 @@ class Moved:
     """As estimated, below the drawing's size where that is large."""
     regions: Tensor
     """(H, W) of the drawing."""
-    region_colors: Tensor
-    """(S, 3), the keyframes' vote."""
+    fills: Sequence[Fill]
+    """First by the vote of the moved keyframes; of models that match, then by the matches with each keyframe."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Stage:
         if self.moved is None:
             return iter(())
         moved = self.moved
-        return each_proposal(self.lines, self.keyframes, moved.motion, moved.regions, moved.region_colors)
+        return each_proposal(self.lines, self.keyframes, moved.motion, moved.regions, moved.fills)
 
 
 @dataclass(frozen=True)
@@ -70,19 +71,23 @@ def set_up(
     multiple: int,
     uses_motion: bool,
     tracks_px: Tensor | None = None,
+    matcher: Matcher | None = None,
 ) -> Stage:
     """Set up a drawing (1, H, W) with keyframes of the same size, for a model working at `shorter_side` pixels.
 
-    Drawings are never enlarged. tracks_px: as `opdm.motion.estimate_motion` takes it.
+    Drawings are never enlarged. tracks_px: as `opdm.motion.estimate_motion` takes it. With a matcher, which needs
+    motion, there are fills by its matches.
     """
     size = working_size((lines.shape[-2], lines.shape[-1]), shorter_side)
     small_lines, small_keyframes = resize(lines, size), [keyframe.resize(size) for keyframe in keyframes]
     moved = None
     if uses_motion:
         drawings = torch.stack([keyframe.lines for keyframe in keyframes])
-        moved = Moved(*move(lines, drawings, small_keyframes, size, tracks_px))
-        motion, regions = moved.motion.resize(size), shrink_regions(moved.regions, size)
-        conditions = build_moved_conditions(small_lines, small_keyframes, motion, regions, moved.region_colors)
+        motion, regions, voted = move(lines, drawings, small_keyframes, size, tracks_px)
+        matched = [matcher(lines, regions, keyframe).fill for keyframe in keyframes] if matcher else []
+        moved = Moved(motion, regions, [voted, *matched])
+        small_motion, small_regions = motion.resize(size), shrink_regions(regions, size)
+        conditions = build_moved_conditions(small_lines, small_keyframes, small_motion, small_regions, moved.fills)
     else:
         conditions = build_conditions(small_lines, small_keyframes)
     padded = conditions.map(lambda tensor: pad_to_multiple(tensor, multiple))
@@ -91,13 +96,14 @@ def set_up(
 
 def move(
     lines: Tensor, keyframe_lines: Tensor, small_keyframes: Sequence[Layers], size: Size, tracks_px: Tensor | None
-) -> tuple[Motion, Tensor, Tensor]:
-    """Motion, regions and their colors of a drawing; the colors are voted on at the working size."""
+) -> tuple[Motion, Tensor, Fill]:
+    """Motion, regions and their fill of a drawing; the colors are voted on at the working size."""
     motion = estimate_motion(lines, keyframe_lines, tracks_px)
     regions = find_regions(lines)
-    colors = vote_on_regions(small_keyframes, motion.resize(size), shrink_regions(regions, size))
-    missing = int(regions.max()) - len(colors)  # regions too small to be seen at the working size
-    return motion, regions, torch.cat([colors, torch.full((max(missing, 0), 3), torch.nan)])
+    fill = vote_on_regions(small_keyframes, motion.resize(size), shrink_regions(regions, size))
+    missing = max(int(regions.max()) - len(fill.colors), 0)  # regions too small to be seen at the working size
+    colors = torch.cat([fill.colors, torch.full((missing, 3), torch.nan)])
+    return motion, regions, Fill(colors, torch.cat([fill.sureness, torch.zeros(missing)]))
 
 
 def working_size(size: Size, shorter_side: int) -> Size:

@@ -68,7 +68,11 @@ class Painting(Task):
         if run.init_from is not None:
             copy_weights(self.model, OPDMPipeline.from_pretrained(run.init_from).model, run.init_from)
         self.dataset = DATASETS[type(run.data)](
-            run.data, references=config.references, uses_motion=config.uses_motion, seed=run.seed
+            run.data,
+            references=config.references,
+            uses_motion=config.uses_motion,
+            seed=run.seed,
+            matcher=config.matcher,
         )
         self.objective = OBJECTIVES[type(run.objective)](self.model, run.objective, run.schedule)
 

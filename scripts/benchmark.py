@@ -78,7 +78,8 @@ def make_conditions(batch: int, size: int) -> Conditions:
         flow_px=torch.randn(batch, 2, FLOWS, 2, size, size) * 3,
         flow_error_px=torch.rand(batch, 2, FLOWS, 1, size, size),
         moved_lines=torch.rand(batch, 2, FLOWS, 1, size, size),
-        proposals=torch.rand(batch, count_proposals(2), 3, size, size),
+        proposals=torch.rand(batch, count_proposals(2, FILLS), 3, size, size),
+        fill_sureness=torch.rand(batch, FILLS, 1, size, size),
     )
 
 

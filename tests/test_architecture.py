@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     0: ["ant_config", "config", "errors", "flow", "frames", "norm", "palette_file", "runtime", "warp"],
     1: [
+        "ant",
         "ant_crops",
         "blocks",
         "compositing",
@@ -22,6 +23,7 @@ LAYERS = {
         "line_networks",
         "line_style",
         "lines",
+        "matching",
         "motion",
         "proposals",
         "published_weights",
@@ -37,7 +39,6 @@ LAYERS = {
     2: ["conditions", "data"],
     3: [
         "adapters",
-        "ant",
         "ant_losses",
         "ant_pictures",
         "heads",

@@ -79,7 +79,8 @@ def make_conditions(batch=2, references=2, size=32) -> Conditions:
         flow_px=torch.randn(batch, references, FLOWS, 2, size, size, generator=generator),
         flow_error_px=torch.rand(batch, references, FLOWS, 1, size, size, generator=generator),
         moved_lines=torch.rand(batch, references, FLOWS, 1, size, size, generator=generator),
-        proposals=torch.rand(batch, count_proposals(references), 3, size, size, generator=generator),
+        proposals=torch.rand(batch, count_proposals(references, 1), 3, size, size, generator=generator),
+        fill_sureness=torch.rand(batch, 1, 1, size, size, generator=generator),
     )
 
 

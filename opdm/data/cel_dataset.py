@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from opdm.ant import load_ant
 from opdm.conditions import build_conditions, build_moved_conditions
 from opdm.config import CelDataConfig
 from opdm.data.cel_animation import CelShot
@@ -20,6 +21,7 @@ from opdm.frames import resize
 from opdm.layers import Layers
 from opdm.line_style import choose_extractor
 from opdm.lines import CLASSICAL, extract_lines
+from opdm.matching import Matcher
 from opdm.motion import estimate_motion
 from opdm.proposals import vote_on_regions
 from opdm.segments import find_regions
@@ -48,8 +50,11 @@ class KeyedShot:
 class CelDataset(Dataset[Batch]):
     """Generated shots, several drawings from each; shots from `HELD_OUT` on are for validation."""
 
-    def __init__(self, config: CelDataConfig, *, references: int, uses_motion: bool, seed: int):
+    def __init__(
+        self, config: CelDataConfig, *, references: int, uses_motion: bool, seed: int, matcher: str | None = None
+    ):
         self.config, self.references, self.uses_motion, self.seed = config, references, uses_motion, seed
+        self.matcher = None if matcher is None else Matcher(load_ant(matcher))
         self._kept_shot: tuple[int, KeyedShot] | None = None
         self._kept_target: tuple[int, Batch] | None = None
 
@@ -131,8 +136,10 @@ class CelDataset(Dataset[Batch]):
             tracks_px = None if keyed.tracks_px is None else keyed.tracks_px[target][[int(end > 0) for end in ends]]
             motion = estimate_motion(lines, torch.stack([k.lines for k in keyframes]), tracks_px)
             regions = find_regions(lines)
-            colors = vote_on_regions(keyframes, motion, regions)
-            conditions = build_moved_conditions(lines, keyframes, motion, regions, colors)
+            fills = [vote_on_regions(keyframes, motion, regions)]
+            if self.matcher is not None:
+                fills += [self.matcher(lines, regions, keyframe).fill for keyframe in keyframes]
+            conditions = build_moved_conditions(lines, keyframes, motion, regions, fills)
         else:
             conditions = build_conditions(lines, keyframes)
         return Batch(
