@@ -42,6 +42,8 @@ class Judged:
     error: float
     """Mean ΔE2000 to the true frame."""
     mismatch: float
+    agreement: dict[str, float]
+    """`vote`, `match` and `keyframes_differ` as the check has them; the unknown ones are left out."""
     hidden: float | None
     """Share of it that neither keyframe shows; None where the data do not say."""
 
@@ -119,7 +121,9 @@ def judge_drawing(clip: "Clip", i: int, stage: "Stage", finished: "Finished", fr
     truths = dict(zip(true.ids.tolist(), true.means.T.tolist(), strict=True))
     for check in check_drawing(clip.stems[i], stage, finished.frame, finished.weights).regions:
         error, *hidden = truths[check.region]
-        yield Judged(check.doubt, error, check.mismatch, hidden[0] if hidden else None)
+        agreement = {"vote": check.vote, "match": check.match, "keyframes_differ": check.keyframes_differ}
+        known = {name: value for name, value in agreement.items() if value is not None}
+        yield Judged(check.doubt, error, check.mismatch, known, hidden[0] if hidden else None)
 
 
 def describe(judged: list[Judged]) -> str:
@@ -133,6 +137,7 @@ def describe(judged: list[Judged]) -> str:
         f"{len(judged)} regions, {is_wrong.mean():.1%} wrong; mean error {errors.mean():.2f}, mean doubt "
         f"{doubts.mean():.2f} ΔE2000",
         describe_threshold("doubt", doubts, DOUBTFUL, is_wrong, "wrong"),
+        *describe_agreement(judged),
     ]
     if all(j.hidden is not None for j in judged):
         is_new = np.array([j.hidden > 0.5 for j in judged if j.hidden is not None])
@@ -140,6 +145,17 @@ def describe(judged: list[Judged]) -> str:
         lines.append(f"{is_new.mean():.1%} of the regions are shown by neither keyframe")
         lines.append(describe_threshold("mismatch", mismatches, NEW, is_new, "new"))
     return "\n".join(lines)
+
+
+def describe_agreement(judged: list[Judged]) -> Iterator[str]:
+    """How well each kind of agreement alone tells wrong regions from right ones, where it is known."""
+    from opdm.metrics.color import VISIBLY_WRONG
+
+    for name, sign in (("vote", -1), ("match", -1), ("keyframes_differ", 1)):
+        known = [j for j in judged if name in j.agreement]
+        is_wrong = np.array([j.error > VISIBLY_WRONG for j in known])
+        auc = area_under_roc(np.array([sign * j.agreement[name] for j in known]), is_wrong)
+        yield f"{name}: AUC {auc:.3f}, of {len(known)} regions"
 
 
 def describe_threshold(name: str, scores: np.ndarray, threshold: float, is_so: np.ndarray, so: str) -> str:

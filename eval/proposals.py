@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from opdm.data.clips import Clip
+    from opdm.matching import Matcher
 
+MATCHER = "ant-small"
 FIRST_SEED = 2**62
 """Above the seeds of training shots, as in `protocols.py`."""
-SETS = ("moved keyframes", "and unmoved ones", "and re-inked ones", "and the fill by vote")
+SETS = ("moved keyframes", "and unmoved ones", "and re-inked ones", "and the fill by vote", "and the fills by match")
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,11 @@ def measure(clips: "list[Clip]", frames: int) -> dict[str, list[float]]:
     import torch
     from tqdm import tqdm
 
+    from opdm.ant import load_ant
     from opdm.flow import track_px
+    from opdm.matching import Matcher
 
+    matcher = Matcher(load_ant(MATCHER))
     scores: dict[str, list[Tensor]] = {"handed on": [], "from keyframes alone": []}
     for clip in tqdm(clips, unit="shot", leave=False, disable=None):
         assert clip.lines is not None
@@ -86,18 +91,20 @@ def measure(clips: "list[Clip]", frames: int) -> dict[str, list[float]]:
         tracks_px = torch.stack([torch.stack(track_px(lines)), torch.stack(track_px(lines[::-1])[::-1])], dim=1)
         for i in range(1, frames - 1):
             for motion, tracks in (("handed on", tracks_px[i]), ("from keyframes alone", None)):
-                scores[motion].append(torch.stack(list(each_ceiling(clip, i, frames, tracks))))
+                scores[motion].append(torch.stack(list(each_ceiling(clip, i, frames, tracks, matcher))))
     return {motion: torch.stack(values).mean(dim=0).tolist() for motion, values in scores.items()}
 
 
-def each_ceiling(clip: "Clip", i: int, frames: int, tracks_px: "Tensor | None") -> "Iterator[Tensor]":
+def each_ceiling(
+    clip: "Clip", i: int, frames: int, tracks_px: "Tensor | None", matcher: "Matcher"
+) -> "Iterator[Tensor]":
     """PSNR in dB of the best choice from each of `SETS`, at most 60."""
     import torch
 
     from opdm.layers import Layers
     from opdm.metrics.image import psnr
     from opdm.motion import FLOWS, estimate_motion
-    from opdm.proposals import each_proposal, vote_on_regions
+    from opdm.proposals import each_proposal, fill_by_vote
     from opdm.segments import find_regions
 
     assert clip.lines is not None
@@ -105,10 +112,11 @@ def each_ceiling(clip: "Clip", i: int, frames: int, tracks_px: "Tensor | None") 
     keyframes = [Layers(clip.color(j), clip.lines(j)) for j in (0, frames - 1)]
     motion = estimate_motion(lines, torch.stack([keyframe.lines for keyframe in keyframes]), tracks_px)
     motion, regions = motion.resize((lines.shape[-2], lines.shape[-1])), find_regions(lines)
-    colors = vote_on_regions(keyframes, motion, regions)
-    proposals = list(each_proposal(lines, keyframes, motion, regions, colors))
-    moved = 2 * FLOWS * len(keyframes)  # each as it was, then re-inked
-    kinds = [proposals[:moved:2], proposals[moved:-1], proposals[1:moved:2], proposals[-1:]]
+    fills = [fill_by_vote(keyframes, motion, regions), *(matcher(lines, regions, k).fill for k in keyframes)]
+    proposals = list(each_proposal(lines, keyframes, motion, regions, fills))
+    moved, still = 2 * FLOWS * len(keyframes), len(keyframes)  # moved as they were, then re-inked
+    kinds = [proposals[:moved:2], proposals[moved:][:still], proposals[1:moved:2]]
+    kinds += [proposals[-len(fills) :][:1], proposals[-len(fills) :][1:]]
     best = torch.full_like(target, torch.inf)
     for kind in kinds:
         for proposal in kind:

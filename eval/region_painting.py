@@ -176,7 +176,7 @@ def nearest(task: Task) -> "Tensor":
 def flow(task: Task) -> "Tensor":
     """The vote along classical flow."""
     assert task.stage.moved is not None
-    return task.stage.moved.fills[0].colors
+    return task.stage.moved.voted.colors
 
 
 def diffusion(task: Task) -> "Tensor":

@@ -16,8 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from opdm.metrics.color import delta_e_2000, lab_colors, region_means
+from opdm.motion import Motion
+from opdm.proposals import cast_votes
 from opdm.segments import vote_colors
-from opdm.staging import Stage
+from opdm.staging import Moved, Stage, shrink_regions
 
 DOUBTFUL = 4.0
 """ΔE2000: regions above are shown. On generated shots these are a sixth of all, and nine tenths of the wrong ones."""
@@ -42,6 +44,14 @@ class RegionCheck:
     """0 to 1: how little the lines of the moved keyframes agree with the drawing's own, here."""
     may_be_new: bool
     """Whether it looks as if no keyframe shows it."""
+    vote: float
+    """0 to 1: share of the moved keyframes' votes, pixel by pixel, that are for what was painted."""
+    match: float | None
+    """0 to 1: how likely the region matches one of that color in the keyframe that is surer; None for models that
+    match no regions."""
+    keyframes_differ: float | None
+    """ΔE2000 between the colors that the two keyframes, moved, would give it; None where there is one, or where the
+    region is too small to be seen at the working size."""
     color: str
     """What most of it was painted in, as #rrggbb."""
     area_px: int
@@ -71,7 +81,7 @@ class DrawingCheck:
             "doubtful_px": sum(region.area_px for region in found),
             "may_be_new": sum(region.may_be_new for region in found),
             "check": [
-                {**asdict(region), "doubt": round(region.doubt, 2), "mismatch": round(region.mismatch, 3)}
+                {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(region).items()}
                 for region in found
             ],
         }
@@ -90,13 +100,49 @@ def check_drawing(name: str, stage: Stage, frame: Tensor, weights: Tensor) -> Dr
     found = region_means(planes, regions)
     boxes = find_boxes(regions)
     colors = vote_colors(regions, frame)
+    agreement = measure_agreement(stage.moved, stage, colors)
     checks = [
-        RegionCheck(number, doubt, strange, strange > NEW, hexadecimal(colors[number - 1]), area, boxes[number])
+        RegionCheck(
+            region=number,
+            doubt=doubt,
+            mismatch=strange,
+            may_be_new=strange > NEW,
+            **{name: known(values[number - 1]) for name, values in agreement.items()},
+            color=hexadecimal(colors[number - 1]),
+            area_px=area,
+            box=boxes[number],
+        )
         for number, area, doubt, strange in zip(
             found.ids.tolist(), found.pixels.tolist(), *found.means.tolist(), strict=True
         )
     ]
     return DrawingCheck(name, tuple(sorted(checks, key=lambda check: -check.doubt)))
+
+
+def known(value: Tensor) -> float | None:
+    """A number, or None for NaN."""
+    return None if value.isnan() else float(value)
+
+
+def measure_agreement(moved: Moved, stage: Stage, colors: Tensor) -> dict[str, Tensor]:
+    """`vote`, `match` and `keyframes_differ`, (S,) each, of regions painted in colors (S, 3); NaN where unknown."""
+    regions, motion = shrink_regions(moved.regions, stage.size), moved.motion.resize(stage.size)
+    keyframes = [keyframe.resize(stage.size) for keyframe in stage.keyframes]
+    unknown = torch.full((len(colors),), torch.nan)
+    match, apart = unknown, unknown
+    if moved.matches:
+        match = torch.stack([match.chance_of(colors) for match in moved.matches]).amax(dim=0)
+    if stage.keyframes[0] is not stage.keyframes[-1]:
+        own = torch.full((2, len(colors), 3), torch.nan)
+        for k, keyframe in enumerate(keyframes):
+            elected = cast_votes([keyframe], Motion(motion.flow_px[k, None], motion.error_px[k, None]), regions).elect()
+            own[k, : len(elected)] = elected
+        apart = delta_e_2000(*(lab_colors(one.T[:, None]) for one in own))[0]
+    return {
+        "vote": cast_votes(keyframes, motion, regions).share(colors),
+        "match": match,
+        "keyframes_differ": apart,
+    }
 
 
 def measure_doubt(stage: Stage, frame: Tensor, weights: Tensor) -> Tensor:

@@ -61,21 +61,43 @@ def each_proposal(
         yield lay_lines(fill_regions(regions, fill.colors, paints), inks, lines)
 
 
-def vote_on_regions(keyframes: Sequence[Layers], motion: Motion, regions: Tensor) -> Fill:
-    """Each region in the color that the moved keyframes agree on, as sure as their share of the votes.
+@dataclass(frozen=True)
+class Ballot:
+    """How V moved keyframes vote on the colors of a drawing's regions, one below the other."""
 
-    Regions without a pixel have no color.
-    """
+    regions: Tensor
+    """(V H, W)."""
+    paint: Tensor
+    """(3, V H, W) in [0, 1]."""
+    weights: Tensor
+    """(V H, W): less where the motion does not lead back."""
+
+    def elect(self) -> Tensor:
+        """The color (S, 3) with most votes; NaN for a region without a pixel."""
+        return vote_colors(self.regions, self.paint, self.weights)
+
+    def share(self, colors: Tensor) -> Tensor:
+        """Share (S,) of each region's votes that are for its color (S, 3); 0 for a region without a pixel."""
+        is_near = color_distance(self.regions, self.paint, colors) <= SAME_COLOR
+        votes = sum_by_region(self.regions, self.weights * is_near, len(colors))
+        return (votes / sum_by_region(self.regions, self.weights, len(colors))).nan_to_num()
+
+
+def cast_votes(keyframes: Sequence[Layers], motion: Motion, regions: Tensor) -> Ballot:
+    """The votes of keyframes, moved by each flow, on regions (H, W), all of one size."""
     paints, weights = [], []
     for keyframe, flows, errors in zip(keyframes, motion.flow_px, motion.error_px, strict=True):
         paint = keyframe.paint[None].expand(len(flows), -1, -1, -1)
         paints += list(backward_warp(paint, flows))
         weights += [1 / (1 + error_px[0] / VOTE_FALLOFF_PX) for error_px in errors]
-    everywhere, paint, weight = regions.repeat(len(paints), 1), torch.cat(paints, dim=1), torch.cat(weights)
-    colors = vote_colors(everywhere, paint, weight)
-    is_near = color_distance(everywhere, paint, colors) <= SAME_COLOR
-    votes = [sum_by_region(everywhere, values, len(colors)) for values in (weight * is_near, weight)]
-    return Fill(colors, (votes[0] / votes[1]).nan_to_num())
+    return Ballot(regions.repeat(len(paints), 1), torch.cat(paints, dim=1), torch.cat(weights))
+
+
+def fill_by_vote(keyframes: Sequence[Layers], motion: Motion, regions: Tensor) -> Fill:
+    """Each region in the color that the moved keyframes agree on, as sure as their share of the votes."""
+    ballot = cast_votes(keyframes, motion, regions)
+    colors = ballot.elect()
+    return Fill(colors, ballot.share(colors))
 
 
 def move_lines(keyframes: Sequence[Layers], motion: Motion) -> Tensor:

@@ -115,7 +115,7 @@ def settle(stage: Stage, frame: Tensor, match: Matcher) -> Tensor:
     layers = compose(frame, stage.lines)
     own = vote_colors(regions, layers.fill, interior_weights(regions))
     matches = [match(stage.lines, regions, keyframe) for keyframe in stage.keyframes]
-    moved = stage.moved.fills[0].colors if stage.moved else None
+    moved = stage.moved.voted.colors if stage.moved else None
     colors = elect_colors(regions, layers.fill, own, moved, matches)
     is_flat = measure_flatness(regions, layers.fill, own) >= FLAT_SHARE
     is_outvoted = is_flat & ~is_same(colors, own)

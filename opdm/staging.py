@@ -10,9 +10,9 @@ from torch import Tensor
 from opdm.conditions import Conditions, build_conditions, build_moved_conditions
 from opdm.frames import pad_to_multiple, resize
 from opdm.layers import Layers
-from opdm.matching import Matcher
+from opdm.matching import Match, Matcher
 from opdm.motion import Motion, estimate_motion
-from opdm.proposals import Fill, each_proposal, vote_on_regions
+from opdm.proposals import Fill, each_proposal, fill_by_vote
 from opdm.segments import find_regions
 
 Size = tuple[int, int]
@@ -27,8 +27,15 @@ class Moved:
     """As estimated, below the drawing's size where that is large."""
     regions: Tensor
     """(H, W) of the drawing."""
-    fills: Sequence[Fill]
-    """First by the vote of the moved keyframes; of models that match, then by the matches with each keyframe."""
+    voted: Fill
+    """By the vote of the moved keyframes."""
+    matches: Sequence[Match]
+    """With each keyframe; none for models that take none."""
+
+    @property
+    def fills(self) -> list[Fill]:
+        """Of the drawing's regions: the last proposals."""
+        return [self.voted, *(match.fill for match in self.matches)]
 
 
 @dataclass(frozen=True)
@@ -84,8 +91,8 @@ def set_up(
     if uses_motion:
         drawings = torch.stack([keyframe.lines for keyframe in keyframes])
         motion, regions, voted = move(lines, drawings, small_keyframes, size, tracks_px)
-        matched = [matcher(lines, regions, keyframe).fill for keyframe in keyframes] if matcher else []
-        moved = Moved(motion, regions, [voted, *matched])
+        matches = [matcher(lines, regions, keyframe) for keyframe in keyframes] if matcher else []
+        moved = Moved(motion, regions, voted, matches)
         small_motion, small_regions = motion.resize(size), shrink_regions(regions, size)
         conditions = build_moved_conditions(small_lines, small_keyframes, small_motion, small_regions, moved.fills)
     else:
@@ -100,7 +107,7 @@ def move(
     """Motion, regions and their fill of a drawing; the colors are voted on at the working size."""
     motion = estimate_motion(lines, keyframe_lines, tracks_px)
     regions = find_regions(lines)
-    fill = vote_on_regions(small_keyframes, motion.resize(size), shrink_regions(regions, size))
+    fill = fill_by_vote(small_keyframes, motion.resize(size), shrink_regions(regions, size))
     missing = max(int(regions.max()) - len(fill.colors), 0)  # regions too small to be seen at the working size
     colors = torch.cat([fill.colors, torch.full((missing, 3), torch.nan)])
     return motion, regions, Fill(colors, torch.cat([fill.sureness, torch.zeros(missing)]))

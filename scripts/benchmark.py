@@ -45,7 +45,7 @@ from opdm.segments import find_regions, vote_colors
 SMALL = RUNS["opdm-small"]
 # The paper's ten steps, also in the reverse pass: one alone would hide the cost of a step.
 RUN = replace(SMALL, model=replace(SMALL.model, sampling_steps=10))
-SIZE = RUN.model.working_size
+SIZE, FILLS = RUN.model.working_size, RUN.model.fills
 
 
 @dataclass(frozen=True)

@@ -101,8 +101,8 @@ def test_the_picture_shows_doubtful_regions_and_fades_the_others():
     regions[4:9, 4:9], regions[4:9, 20:25], regions[14:18, 4:9] = 1, 2, 3
     frame = torch.rand(3, 20, 30)
     shown = [
-        RegionCheck(1, 9.0, 0.0, False, "#000000", 25, (4, 4, 5, 5)),
-        RegionCheck(2, 8.0, 0.9, True, "#000000", 25, (20, 4, 5, 5)),
+        RegionCheck(1, 9.0, 0.0, False, 1.0, None, None, "#000000", 25, (4, 4, 5, 5)),
+        RegionCheck(2, 8.0, 0.9, True, 1.0, None, None, "#000000", 25, (20, 4, 5, 5)),
     ]
     picture = draw_checks(frame, regions, shown)
     assert torch.equal(picture[:, 4:9, 4:9], frame[:, 4:9, 4:9])

@@ -3,7 +3,15 @@ import torch
 
 from opdm.layers import Layers
 from opdm.motion import FLOWS, Motion
-from opdm.proposals import count_proposals, each_proposal, move_lines, vote_on_regions
+from opdm.proposals import (
+    VOTE_FALLOFF_PX,
+    Fill,
+    cast_votes,
+    count_proposals,
+    each_proposal,
+    fill_by_vote,
+    move_lines,
+)
 from opdm.segments import find_regions
 
 SIZE = 48
@@ -29,9 +37,9 @@ def shifted(shift, references):
 def test_right_motion_proposes_the_right_frame(references):
     target, keyframes = keyframe(0), [keyframe(6)] * references
     motion, regions = shifted(6, references), find_regions(target.lines)
-    colors = vote_on_regions(keyframes, motion, regions)
-    proposals = torch.stack(list(each_proposal(target.lines, keyframes, motion, regions, colors)))
-    assert proposals.shape == (count_proposals(references), 3, SIZE, SIZE)
+    fills = [fill_by_vote(keyframes, motion, regions)]
+    proposals = torch.stack(list(each_proposal(target.lines, keyframes, motion, regions, fills)))
+    assert proposals.shape == (count_proposals(references, 1), 3, SIZE, SIZE)
     unmoved = 2 * FLOWS * references
     for index, proposal in enumerate(proposals):
         if unmoved <= index < unmoved + references:
@@ -44,8 +52,8 @@ def test_drawn_lines_stay_where_they_are_drawn_though_the_motion_is_wrong():
     target, keyframes = keyframe(0), [keyframe(3)]
     regions = find_regions(target.lines)
     motion = shifted(0, 1)
-    colors = vote_on_regions(keyframes, motion, regions)
-    moved, relined, *_, voted = each_proposal(target.lines, keyframes, motion, regions, colors)
+    fill = fill_by_vote(keyframes, motion, regions)
+    moved, relined, *_, voted = each_proposal(target.lines, keyframes, motion, regions, [fill])
     assert torch.equal(moved, keyframes[0].color)
     on_line = target.lines[0] == 0
     assert relined[:, on_line].max() < 0.05
@@ -56,8 +64,31 @@ def test_a_sure_keyframe_outvotes_an_unsure_one():
     keyframes = [keyframe(0), keyframe(0, left=(0.1, 0.9, 0.1))]
     motion = shifted(0, 2)
     motion.error_px[1] = 40
-    colors = vote_on_regions(keyframes, motion, find_regions(keyframes[0].lines))
-    assert (colors - torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.1, 0.9]])).abs().max() < 0.02
+    fill = fill_by_vote(keyframes, motion, find_regions(keyframes[0].lines))
+    assert (fill.colors - torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.1, 0.9]])).abs().max() < 0.02
+
+
+def test_sureness_is_the_share_of_the_votes():
+    keyframes = [keyframe(0), keyframe(0, left=(0.1, 0.9, 0.1))]
+    motion = shifted(0, 2)
+    motion.error_px[1] = 2 * VOTE_FALLOFF_PX  # a third of a vote
+    regions = find_regions(keyframes[0].lines)
+    fill = fill_by_vote(keyframes, motion, regions)
+    assert fill.sureness.tolist() == pytest.approx([0.75, 1.0])
+    other = cast_votes(keyframes, motion, regions).share(torch.tensor([[0.1, 0.9, 0.1], [0.5, 0.5, 0.5]]))
+    assert other.tolist() == pytest.approx([0.25, 0.0])
+
+
+def test_fills_come_last_and_in_their_order():
+    target, motion = keyframe(0), shifted(0, 1)
+    regions = find_regions(target.lines)
+    one, other = torch.tensor([[0.0, 1.0, 0.0], [1.0, 1.0, 0.0]]), torch.tensor([[torch.nan] * 3, [0.0, 0.0, 1.0]])
+    fills = [Fill(colors, torch.ones(2)) for colors in (one, other)]
+    first, second = list(each_proposal(target.lines, [target], motion, regions, fills))[-2:]
+    is_left = (regions == regions[0, 0]) & (target.lines[0] == 1)
+    assert (first[:, is_left] - one[0, :, None]).abs().max() < 1e-6
+    assert (second[:, is_left] - target.color[:, is_left]).abs().max() < 0.02, "no color shows the moved paint"
+    assert (second[:, -1, -1] - other[1]).abs().max() < 1e-6
 
 
 def test_lines_move_with_the_keyframe():
