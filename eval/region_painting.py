@@ -7,11 +7,12 @@ frames on (`recursive`).
     nearest      the color that most of the region has in the nearest painted frame, unmoved
     flow         the vote of the painted frames, moved along classical flow between the drawings
     ant          the color of the region that the Animation Transformer finds most similar
-    diffusion    the color that most of the region has in what the model painted
+    diffusion    the keyframes' color nearest to what most of the region has in what the model painted
     both         of what the last three answer, the color with most of their votes
 
-Regions are those of the drawing that are flat in the true frame. A color is right within 8/255 in every channel;
-mIoU is over the true colors of a frame, in pixels.
+The methods paint the regions that they find in the drawing. Judged are the true regions, where the data have them,
+that are flat in the true frame: by the color that most of each is painted in. A color is right within 8/255 in every
+channel; mIoU is over the true colors of a frame, in pixels.
 """
 
 import sys
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from opdm.data.clips import Clip
     from opdm.pipeline import OPDMPipeline
-    from opdm.region_pipelines import Match, Matcher
+    from opdm.matching import Match, Matcher
     from opdm.staging import Stage
 
 COLUMNS = ("regions", "pixels", "mIoU")
@@ -76,6 +77,19 @@ class Task:
         return compose(finished.frame, self.stage.lines).fill
 
     @cached_property
+    def palette(self) -> "Tensor":
+        """The flat colors (N, 3) of the keyframes."""
+        from opdm.exact_fill import collect_palette
+
+        return collect_palette(self.stage.keyframes)
+
+    def fill(self, colors: "Tensor") -> "Tensor":
+        """The color layer (3, H, W) with its regions in colors (S, 3)."""
+        from opdm.segments import fill_regions, grow_over_lines
+
+        return fill_regions(grow_over_lines(self.regions), colors, self.stage.keyframes[self.nearest].paint)
+
+    @cached_property
     def matches(self) -> "list[Match]":
         """With each keyframe."""
         return [self.matcher(self.stage.lines, self.regions, keyframe) for keyframe in self.stage.keyframes]
@@ -104,7 +118,7 @@ def measure(options: RegionPaintingOptions) -> dict[str, dict[str, list[list[flo
     from tqdm import tqdm
 
     from opdm.ant import load_ant
-    from opdm.region_pipelines import Matcher
+    from opdm.matching import Matcher
 
     if not pipeline.uses_motion:
         raise InputError(f"{options.model}: makes no use of motion; take opdm-small")
@@ -114,41 +128,50 @@ def measure(options: RegionPaintingOptions) -> dict[str, dict[str, list[list[flo
         for i, stage in set_up_clip(clip, pipeline, options.frames):
             task = Task(stage, int(i > (options.frames - 1) / 2), pipeline, matcher)
             for name, method in METHODS.items():
-                scores["two keyframes"][name].append(score(method(task), task.regions, clip.color(i)))
+                scores["two keyframes"][name].append(judge(task.fill(method(task)), clip, i, task.regions))
         for name, method in METHODS.items():
-            for colors, regions, i in hand_on(clip, options.frames, method, pipeline, matcher):
-                scores["recursive"][name].append(score(colors, regions, clip.color(i)))
+            for fill, regions, i in hand_on(clip, options.frames, method, pipeline, matcher):
+                scores["recursive"][name].append(judge(fill, clip, i, regions))
     return scores
 
 
 def hand_on(
     clip: "Clip", frames: int, method: "Method", pipeline: "OPDMPipeline", matcher: "Matcher"
 ) -> "Iterator[tuple[Tensor, Tensor, int]]":
-    """Colors and regions of every drawing after the first frame, each colored from the one before as it came out."""
+    """Color layer and regions of every drawing after the first frame, each painted from the one before as it came out."""
     from opdm.layers import Layers, lay_lines
-    from opdm.segments import fill_regions, grow_over_lines
 
     assert clip.lines is not None, "find_clips sees to it"
     keyframe = Layers(clip.color(0), clip.lines(0))
     for i in range(1, frames):
         lines = clip.lines(i)
-        stage = pipeline.set_up(lines, [keyframe] * pipeline.references)
-        task = Task(stage, 0, pipeline, matcher)
-        colors = method(task)
-        yield colors, task.regions, i
-        paint = fill_regions(grow_over_lines(task.regions), colors, keyframe.paint)
-        keyframe = Layers(lay_lines(paint, keyframe.ink, lines), lines)
+        task = Task(pipeline.set_up(lines, [keyframe] * pipeline.references), 0, pipeline, matcher)
+        fill = task.fill(method(task))
+        yield fill, task.regions, i
+        keyframe = Layers(lay_lines(fill, keyframe.ink, lines), lines)
 
 
-def score(colors: "Tensor", regions: "Tensor", true: "Tensor") -> list[float]:
-    """The columns of one drawing: colors (S, 3) of regions (H, W) against the true frame (3, H, W)."""
+def judge(fill: "Tensor", clip: "Clip", i: int, found: "Tensor") -> list[float]:
+    """The columns of the color layer (3, H, W) of a drawing, in whose lines the regions (H, W) were found."""
+    from opdm.data.region_labels import split_regions
+
+    if clip.regions is None:
+        return score(fill, found, clip.color(i))
+    assert clip.lines is not None, "find_clips sees to it"
+    true = split_regions(clip.regions(i), clip.lines(i)).labels
+    return score(fill, (true.clamp(min=-1) + 1).int(), clip.color(i))
+
+
+def score(fill: "Tensor", regions: "Tensor", true: "Tensor") -> list[float]:
+    """The columns of one drawing: its color layer against the true frame, both (3, H, W), in regions (H, W)."""
     import torch
 
     from opdm.metrics.segments import label_scores
     from opdm.region_colors import FLAT_SHARE, SAME_COLOR, interior_weights, measure_flatness, merge_colors
     from opdm.segments import vote_colors
 
-    truth = vote_colors(regions, true, interior_weights(regions))
+    weights = interior_weights(regions)
+    colors, truth = vote_colors(regions, fill, weights), vote_colors(regions, true, weights)
     is_flat = measure_flatness(regions, true, truth) >= FLAT_SHARE
     areas = torch.bincount(regions.flatten(), minlength=len(truth) + 1)[1:]
     if not is_flat.any():
@@ -180,11 +203,15 @@ def flow(task: Task) -> "Tensor":
 
 
 def diffusion(task: Task) -> "Tensor":
-    """The vote over what the model painted."""
-    from opdm.region_colors import interior_weights
+    """The vote over what the model painted, in the keyframes' colors."""
+    import torch
+
+    from opdm.region_colors import choose_entries, interior_weights
     from opdm.segments import vote_colors
 
-    return vote_colors(task.regions, task.painted, interior_weights(task.regions))
+    colors = vote_colors(task.regions, task.painted, interior_weights(task.regions))
+    entries = choose_entries(colors, task.palette)
+    return torch.where(entries[:, None] >= 0, torch.cat([task.palette, colors.new_zeros(1, 3)])[entries], colors)
 
 
 def ant(task: Task) -> "Tensor":

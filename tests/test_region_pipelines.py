@@ -5,13 +5,14 @@ import json
 import pytest
 import torch
 
-from opdm import region_pipelines
+from opdm import matching
 from opdm.ant import load_ant
 from opdm.cli import main
 from opdm.data.cel_clips import cel_clips
 from opdm.frames import read_frame, write_frame
 from opdm.layers import Layers
-from opdm.region_pipelines import AnTPipeline, Match, Matcher, elect_colors, most_alike, settle
+from opdm.matching import Match, Matcher
+from opdm.region_pipelines import AnTPipeline, elect_colors, most_alike, settle
 from opdm.segments import find_regions
 from opdm.staging import set_up
 from opdm.weights import embedded_networks
@@ -99,14 +100,14 @@ def test_a_keyframe_is_looked_at_once():
     found = [matcher(three_rooms(), regions, keyframe) for _ in range(3)]
     assert network.crops == 1 + 3
     assert torch.allclose(found[2].colors, torch.stack([RED, BLUE, GREEN]), atol=1 / 255)
-    for _ in range(region_pipelines.KEPT_KEYFRAMES):
+    for _ in range(matching.KEPT_KEYFRAMES):
         matcher(three_rooms(), regions, Layers(keyframe.color, keyframe.lines))
     matcher(three_rooms(), regions, keyframe)
-    assert network.crops == 4 + 2 * region_pipelines.KEPT_KEYFRAMES + 2  # forgotten, and seen again
+    assert network.crops == 4 + 2 * matching.KEPT_KEYFRAMES + 2  # forgotten, and seen again
 
 
 def test_of_too_many_regions_the_largest_are_matched(monkeypatch):
-    monkeypatch.setattr(region_pipelines, "MOST_SEGMENTS", 2)
+    monkeypatch.setattr(matching, "MOST_SEGMENTS", 2)
     lines = torch.ones(1, HEIGHT, WIDTH)
     lines[:, :, [19, 20, 59, 60]] = 0  # 19, 38 and 29 pixels wide
     keyframe = Layers(painted(RED, BLUE, GREEN), three_rooms())
