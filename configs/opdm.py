@@ -68,7 +68,7 @@ SMALL = Run(
     ),
     data=SMALL_DATA,
     optimizer=SMALL_OPTIMIZER,
-    steps=2000,
+    steps=1900,
     batch_size=8,
     precision="bf16",
     workers=1,

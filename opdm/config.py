@@ -262,12 +262,11 @@ ObjectiveConfig = PaintingObjectiveConfig | MatchingObjectiveConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class CelDataConfig:
-    """Generated cel animation."""
+class ShotDataConfig:
+    """What is done with shots, wherever they come from."""
 
-    kind: Literal["cel"] = "cel"
     shot_sizes: tuple[int, int] = (224, 288)
-    """Smallest and largest height and width, in pixels, at which shots are drawn."""
+    """Smallest and largest height and width, in pixels, of shots."""
     crop_size: int = 224
     """Side of the random crop that the model sees."""
     longest_gap: int = 16
@@ -294,7 +293,40 @@ class CelDataConfig:
     """Share of samples in which both keyframes are the same one, as when only one is given."""
 
 
-DataConfig = CelDataConfig | CelPairDataConfig
+@dataclass(frozen=True, kw_only=True)
+class CelDataConfig(ShotDataConfig):
+    """Generated cel animation."""
+
+    kind: Literal["cel"] = "cel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipsDataConfig(ShotDataConfig):
+    """Clips of a data set."""
+
+    kind: Literal["clips"] = "clips"
+    root: str
+    """Its folder."""
+    layout: str = "clips"
+    """How it is laid out: a name of `opdm.data.clips.READERS`."""
+    cache: str | None = None
+    """Folder that `scripts/prepare_data.py` has made of it."""
+    lines: str | None = None
+    """Extractor whose lines are taken from the cache; None takes the data set's own drawings, and where it has none a
+    classical extractor that is drawn for each shot."""
+    held_out: tuple[str, ...] = ()
+    """How the names of the clips begin that are kept for validation; of none given, every tenth of what comes first in
+    the names: a character, a film."""
+    backgrounds: str | None = None
+    """Folder of pictures, one of which is drawn past behind each shot whose frames are transparent; None is paper."""
+    generated_share: float = 0.0
+    """Share of training shots that are generated instead."""
+    recolored_share: float = 0.25
+    """Share of training shots whose red, green and blue are exchanged."""
+
+
+PaintingDataConfig = CelDataConfig | ClipsDataConfig
+DataConfig = CelDataConfig | CelPairDataConfig | ClipsDataConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -361,16 +393,16 @@ def check_run(run: Run) -> None:
         objectives: Any = MatchingObjectiveConfig
         data: Any = CelPairDataConfig
     else:
-        objectives, data = PaintingObjectiveConfig, CelDataConfig
+        objectives, data = PaintingObjectiveConfig, PaintingDataConfig
     for field, value, expected in (("objective", run.objective, objectives), ("data", run.data, data)):
         if not isinstance(value, expected):
             kinds = ", ".join(member.kind for member in typing.get_args(expected) or [expected])
             raise ValueError(f"{field}.kind: {value.kind} is not for model.kind = {run.model.kind}; take {kinds}")
-    if isinstance(run.model, ModelConfig) and isinstance(run.data, CelDataConfig):
+    if isinstance(run.model, ModelConfig) and isinstance(run.data, ShotDataConfig):
         check_painting(run, run.model, run.data)
 
 
-def check_painting(run: Run, model: ModelConfig, data: CelDataConfig) -> None:
+def check_painting(run: Run, model: ModelConfig, data: ShotDataConfig) -> None:
     """The same for runs whose model paints."""
     objective = run.objective
     if isinstance(objective, AlignmentObjectiveConfig | FlowObjectiveConfig) and not isinstance(
@@ -380,6 +412,8 @@ def check_painting(run: Run, model: ModelConfig, data: CelDataConfig) -> None:
             f"objective: {objective.kind} trains offset estimators, but model.adapter is {model.adapter.kind}; "
             "take the offset adapter"
         )
+    if isinstance(objective, FlowObjectiveConfig) and isinstance(data, ClipsDataConfig):
+        raise ValueError("data.kind: only generated shots have the true flow between any two frames that flow learns from")
     if run.schedule.zero_terminal_snr and isinstance(model.head, NoiseHeadConfig):
         raise ValueError("schedule.zero_terminal_snr: the noise head cannot start from pure noise; take the frame head")
     multiple = 2 ** (len(model.unet.widths) - 1)
@@ -391,6 +425,17 @@ def check_painting(run: Run, model: ModelConfig, data: CelDataConfig) -> None:
             f"data.shot_sizes: {smallest} {largest}; give the smaller first, and none below data.crop_size = "
             f"{data.crop_size}"
         )
+
+
+def on_clips(run: Run, root: str) -> Run:
+    """A run that paints, trained on the clips in a folder; what else is set about its data stays.
+
+    Raises ValueError for a run that cannot be.
+    """
+    if not isinstance(run.data, PaintingDataConfig):
+        raise ValueError(f"--clips: {run.data.kind} is the only data of runs that match; leave it out")
+    shared = {field.name: getattr(run.data, field.name) for field in dataclasses.fields(ShotDataConfig)}
+    return dataclasses.replace(run, data=ClipsDataConfig(root=root, **shared))
 
 
 def to_dict(config: Any) -> dict[str, Any]:

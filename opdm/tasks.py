@@ -16,10 +16,10 @@ from torch.utils.data import Dataset
 from opdm.ant import AnT, load_ant
 from opdm.ant_pictures import draw_matches
 from opdm.checkpoint import copy_weights, export
-from opdm.config import AnTConfig, CelDataConfig, CelPairDataConfig, ModelConfig, Run
+from opdm.config import AnTConfig, CelPairDataConfig, ModelConfig, Run, ShotDataConfig
 from opdm.data import DATASETS, PAIR_DATASETS
-from opdm.data.cel_dataset import CelDataset
 from opdm.data.cel_pairs import CelPairDataset, SegmentPair, stack_pairs
+from opdm.data.shot_dataset import ShotDataset
 from opdm.data.training import stack
 from opdm.metrics.image import psnr
 from opdm.metrics.segments import label_scores
@@ -59,14 +59,11 @@ class Painting(Task):
     """A model that paints drawings between keyframes."""
 
     model: OPDMModel
-    dataset: CelDataset
+    dataset: ShotDataset
 
     def __init__(self, run: Run, config: ModelConfig):
-        assert isinstance(run.data, CelDataConfig), "a run is checked when it is made"
+        assert isinstance(run.data, ShotDataConfig), "a run is checked when it is made"
         self.run, self.stack = run, stack
-        self.model = OPDMModel.from_model_config(config).to(memory_format=torch.channels_last)
-        if run.init_from is not None:
-            copy_weights(self.model, OPDMPipeline.from_pretrained(run.init_from).model, run.init_from)
         self.dataset = DATASETS[type(run.data)](
             run.data,
             references=config.references,
@@ -74,6 +71,9 @@ class Painting(Task):
             seed=run.seed,
             matcher=config.matcher,
         )
+        self.model = OPDMModel.from_model_config(config).to(memory_format=torch.channels_last)
+        if run.init_from is not None:
+            copy_weights(self.model, OPDMPipeline.from_pretrained(run.init_from).model, run.init_from)
         self.objective = OBJECTIVES[type(run.objective)](self.model, run.objective, run.schedule)
 
     def export(self, folder: Path) -> None:

@@ -1,4 +1,7 @@
-"""Train a named run of configs/: `accelerate launch scripts/train.py RUN [--field value ...]`; again = resume."""
+"""Train a named run of configs/: `accelerate launch scripts/train.py RUN [--clips FOLDER] [--field value ...]`.
+
+The same command again resumes. Runs train on generated shots, or, with --clips, on a data set.
+"""
 
 import contextlib
 import io
@@ -10,7 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs import RUNS
 from configs.ablations import TINY
-from opdm.config import Run
+from opdm.config import Run, on_clips
+
+CLIPS = "--clips"
 
 
 def main() -> int:
@@ -38,15 +43,21 @@ def parse_fields(name: str, arguments: list[str]) -> Run:
     """
     import tyro
 
-    complaint = io.StringIO()
+    run, complaint = RUNS[name], io.StringIO()
+    if CLIPS in arguments:
+        place = arguments.index(CLIPS)
+        if place + 1 == len(arguments):
+            raise ValueError(f"{CLIPS}: give the folder of the data set")
+        run = on_clips(run, arguments[place + 1])
+        arguments = arguments[:place] + arguments[place + 2 :]
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(
                 tyro.conf.AvoidSubcommands[Run],
-                default=RUNS[name],
+                default=run,
                 args=arguments,
                 prog=f"train.py {name}",
-                description=RUNS[name].description,
+                description=run.description,
             )
     except SystemExit as stop:
         if not stop.code:

@@ -5,10 +5,13 @@ of references and whether it uses motion) and a seed, maps an index to one sampl
 and names the samples that no run trains on. The sample of a model that paints is a `Batch` without the leading B.
 """
 
-from opdm.config import CelDataConfig, CelPairDataConfig
+from typing import Any
+
+from opdm.config import CelDataConfig, CelPairDataConfig, ClipsDataConfig
 from opdm.data.cel_dataset import CelDataset
 from opdm.data.cel_pairs import CelPairDataset
+from opdm.data.clips_dataset import ClipsDataset
 
-DATASETS: dict[type[CelDataConfig], type[CelDataset]] = {CelDataConfig: CelDataset}
+DATASETS: dict[Any, type[CelDataset] | type[ClipsDataset]] = {CelDataConfig: CelDataset, ClipsDataConfig: ClipsDataset}
 PAIR_DATASETS: dict[type[CelPairDataConfig], type[CelPairDataset]] = {CelPairDataConfig: CelPairDataset}
 """For models that match."""

@@ -6,7 +6,8 @@ from torch.utils.data import DataLoader
 
 from opdm.conditions import Conditions
 from opdm.config import CelDataConfig
-from opdm.data.cel_dataset import HELD_OUT, CelDataset
+from opdm.data.cel_dataset import CelDataset
+from opdm.data.shot_dataset import HELD_OUT
 from opdm.data.training import Batch, StepSampler, stack
 from opdm.lines import CLASSICAL, extract_lines
 from opdm.motion import FLOWS
