@@ -53,8 +53,8 @@ def measure(options: ExactFillOptions) -> Iterator[list[list[float]]]:
     """Of each drawing the columns for every row. Raises InputError."""
     from opdm.ant import load_ant
     from opdm.exact_fill import AS_PAINTED, collect_palette, fill_exactly
-    from opdm.region_colors import pick
     from opdm.matching import Matcher
+    from opdm.region_colors import pick
     from opdm.region_pipelines import settle
 
     matcher = Matcher(load_ant(options.ant))

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from opdm.data.clips import Clip
-    from opdm.pipeline import OPDMPipeline
     from opdm.matching import Match, Matcher
+    from opdm.pipeline import OPDMPipeline
     from opdm.staging import Stage
 
 COLUMNS = ("regions", "pixels", "mIoU")
@@ -138,7 +138,7 @@ def measure(options: RegionPaintingOptions) -> dict[str, dict[str, list[list[flo
 def hand_on(
     clip: "Clip", frames: int, method: "Method", pipeline: "OPDMPipeline", matcher: "Matcher"
 ) -> "Iterator[tuple[Tensor, Tensor, int]]":
-    """Color layer and regions of every drawing after the first frame, each painted from the one before as it came out."""
+    """Color layer and regions of every drawing but the first, each painted from the one before as it came out."""
     from opdm.layers import Layers, lay_lines
 
     assert clip.lines is not None, "find_clips sees to it"

@@ -107,7 +107,9 @@ def check_drawing(name: str, stage: Stage, frame: Tensor, weights: Tensor) -> Dr
             doubt=doubt,
             mismatch=strange,
             may_be_new=strange > NEW,
-            **{name: known(values[number - 1]) for name, values in agreement.items()},
+            vote=float(agreement.vote[number - 1]),
+            match=known(agreement.match[number - 1]),
+            keyframes_differ=known(agreement.keyframes_differ[number - 1]),
             color=hexadecimal(colors[number - 1]),
             area_px=area,
             box=boxes[number],
@@ -124,8 +126,17 @@ def known(value: Tensor) -> float | None:
     return None if value.isnan() else float(value)
 
 
-def measure_agreement(moved: Moved, stage: Stage, colors: Tensor) -> dict[str, Tensor]:
-    """`vote`, `match` and `keyframes_differ`, (S,) each, of regions painted in colors (S, 3); NaN where unknown."""
+@dataclass(frozen=True)
+class Agreement:
+    """What `RegionCheck` has of each of S regions, (S,); NaN where it is not known."""
+
+    vote: Tensor
+    match: Tensor
+    keyframes_differ: Tensor
+
+
+def measure_agreement(moved: Moved, stage: Stage, colors: Tensor) -> Agreement:
+    """How far all that is known agrees with regions painted in colors (S, 3), and with each other."""
     regions, motion = shrink_regions(moved.regions, stage.size), moved.motion.resize(stage.size)
     keyframes = [keyframe.resize(stage.size) for keyframe in stage.keyframes]
     unknown = torch.full((len(colors),), torch.nan)
@@ -138,11 +149,7 @@ def measure_agreement(moved: Moved, stage: Stage, colors: Tensor) -> dict[str, T
             elected = cast_votes([keyframe], Motion(motion.flow_px[k, None], motion.error_px[k, None]), regions).elect()
             own[k, : len(elected)] = elected
         apart = delta_e_2000(*(lab_colors(one.T[:, None]) for one in own))[0]
-    return {
-        "vote": cast_votes(keyframes, motion, regions).share(colors),
-        "match": match,
-        "keyframes_differ": apart,
-    }
+    return Agreement(cast_votes(keyframes, motion, regions).share(colors), match, apart)
 
 
 def measure_doubt(stage: Stage, frame: Tensor, weights: Tensor) -> Tensor:

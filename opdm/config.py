@@ -413,7 +413,9 @@ def check_painting(run: Run, model: ModelConfig, data: ShotDataConfig) -> None:
             "take the offset adapter"
         )
     if isinstance(objective, FlowObjectiveConfig) and isinstance(data, ClipsDataConfig):
-        raise ValueError("data.kind: only generated shots have the true flow between any two frames that flow learns from")
+        raise ValueError(
+            "data.kind: only generated shots have the true flow between any two frames that flow learns from"
+        )
     if run.schedule.zero_terminal_snr and isinstance(model.head, NoiseHeadConfig):
         raise ValueError("schedule.zero_terminal_snr: the noise head cannot start from pure noise; take the frame head")
     multiple = 2 ** (len(model.unet.widths) - 1)

@@ -27,6 +27,7 @@ from opdm.region_colors import (
 from opdm.segments import fill_regions, find_regions, grow_over_lines, vote_colors
 from opdm.staging import Finished, Stage, set_up
 
+
 def most_alike(matches: Sequence[Match]) -> Tensor:
     """The color (S, 3) of each region's best match, in the keyframe that is surest of it; NaN without one."""
     sure = torch.stack([match.chances.amax(dim=1) for match in matches])  # (K, S)

@@ -1,5 +1,7 @@
 """Models, conditions and runs small enough for a test: width 8, 32 pixels."""
 
+from dataclasses import fields
+
 import torch
 
 from opdm.adapters import ADAPTERS
@@ -82,6 +84,13 @@ def make_conditions(batch=2, references=2, size=32) -> Conditions:
         proposals=torch.rand(batch, count_proposals(references, 1), 3, size, size, generator=generator),
         fill_sureness=torch.rand(batch, 1, 1, size, size, generator=generator),
     )
+
+
+def equal(a: Batch, b: Batch) -> bool:
+    """Whether two samples are the same to the last bit."""
+    return all(
+        torch.equal(getattr(a.conditions, f.name), getattr(b.conditions, f.name)) for f in fields(Conditions)
+    ) and all(torch.equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(Batch)[1:])
 
 
 def make_batch(batch=2, references=2, size=32) -> Batch:

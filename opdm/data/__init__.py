@@ -5,13 +5,17 @@ of references and whether it uses motion) and a seed, maps an index to one sampl
 and names the samples that no run trains on. The sample of a model that paints is a `Batch` without the leading B.
 """
 
-from typing import Any
+from collections.abc import Callable
 
-from opdm.config import CelDataConfig, CelPairDataConfig, ClipsDataConfig
+from opdm.config import CelDataConfig, CelPairDataConfig, ClipsDataConfig, ShotDataConfig
 from opdm.data.cel_dataset import CelDataset
 from opdm.data.cel_pairs import CelPairDataset
 from opdm.data.clips_dataset import ClipsDataset
+from opdm.data.shot_dataset import ShotDataset
 
-DATASETS: dict[Any, type[CelDataset] | type[ClipsDataset]] = {CelDataConfig: CelDataset, ClipsDataConfig: ClipsDataset}
+DATASETS: dict[type[ShotDataConfig], Callable[..., ShotDataset]] = {
+    CelDataConfig: CelDataset,
+    ClipsDataConfig: ClipsDataset,
+}
 PAIR_DATASETS: dict[type[CelPairDataConfig], type[CelPairDataset]] = {CelPairDataConfig: CelPairDataset}
 """For models that match."""

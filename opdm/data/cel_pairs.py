@@ -12,10 +12,10 @@ from torch.utils.data import Dataset
 from opdm.ant_config import AnTConfig, CelPairDataConfig
 from opdm.ant_crops import SegmentBatch, SegmentCrops, crop_segments
 from opdm.data.cel_animation import CelShot, CelStyle
-from opdm.data.shot_dataset import HELD_OUT
 from opdm.data.line_augmentation import choose_augmentation
 from opdm.data.region_labels import UNMATCHED, Pieces, match_regions, split_regions
 from opdm.data.sample import Frame
+from opdm.data.shot_dataset import HELD_OUT
 from opdm.segments import vote_colors
 
 FLAT = CelStyle(texture=False)

@@ -6,8 +6,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from opdm.config import AnTConfig, CelPairDataConfig
-from opdm.data.shot_dataset import HELD_OUT
 from opdm.data.cel_pairs import CelPairDataset, SegmentedDrawing, find_matches, move_drawing, stack_pairs
+from opdm.data.shot_dataset import HELD_OUT
 from opdm.data.training import StepSampler
 
 

@@ -1,29 +1,21 @@
-from dataclasses import fields
-
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from opdm.conditions import Conditions
 from opdm.config import CelDataConfig
 from opdm.data.cel_dataset import CelDataset
 from opdm.data.shot_dataset import HELD_OUT
-from opdm.data.training import Batch, StepSampler, stack
+from opdm.data.training import StepSampler, stack
 from opdm.lines import CLASSICAL, extract_lines
 from opdm.motion import FLOWS
 from opdm.warp import backward_warp
+from tiny import equal
 
 CONFIG = CelDataConfig(shot_sizes=(96, 96), crop_size=64, longest_gap=4, compressed_share=0)
 
 
 def dataset(references=2, **changes):
     return CelDataset(CelDataConfig(**{**vars(CONFIG), **changes}), references=references, uses_motion=True, seed=5)
-
-
-def equal(a, b):
-    return all(
-        torch.equal(getattr(a.conditions, f.name), getattr(b.conditions, f.name)) for f in fields(Conditions)
-    ) and all(torch.equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(Batch)[1:])
 
 
 def test_a_sample_has_the_shapes_of_the_contract():
