@@ -95,7 +95,7 @@ class Job:
         command += ["--steps", str(steps)] if steps else []
         if self.estimator is not None:
             command += ["--model.adapter.estimator", str(self.estimator.folder / "run" / "pipeline")]
-        return command if self.is_estimator else [*command, *self.settings.fields]
+        return command + (fields_of_data(self.settings.fields) if self.is_estimator else [*self.settings.fields])
 
     @property
     def scoring(self) -> list[str]:
@@ -124,6 +124,17 @@ class Job:
     def is_estimator(self) -> bool:
         """Whether it is trained for others, and not scored."""
         return self.name in ESTIMATORS.values()
+
+
+def fields_of_data(fields: Sequence[str]) -> list[str]:
+    """Of options and their values those that say what is trained on: an estimator learns from the same data."""
+    kept, is_kept = [], False
+    for word in fields:
+        if word.startswith("--"):
+            is_kept = word == "--clips" or word.startswith("--data.")
+        if is_kept:
+            kept.append(word)
+    return kept
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

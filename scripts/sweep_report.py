@@ -144,14 +144,14 @@ def draw_curves(names: Sequence[str], results: Sequence[Result]) -> str:
         return ""
     low, high, last = min(ys) - 0.5, max(ys) + 0.5, max(xs)
 
-    def place(x: float, y: float) -> str:
-        return f"{40 + 660 * x / last:.1f},{270 - 250 * (y - low) / (high - low):.1f}"
+    def curve(name: str, line: Sequence[tuple[float, float]]) -> str:
+        """A line with its points: of a single one nothing else is to be seen."""
+        places = [(40 + 660 * x / last, 270 - 250 * (y - low) / (high - low)) for x, y in line]
+        color, path = COLORS[names.index(name) % len(COLORS)], " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>' for x, y in places)
+        return f'<polyline fill="none" stroke-width="2" stroke="{color}" points="{path}"/>{dots}'
 
-    drawn = "".join(
-        f'<polyline fill="none" stroke-width="2" stroke="{COLORS[names.index(name) % len(COLORS)]}" '
-        f'points="{" ".join(place(x, y) for x, y in line)}"/>'
-        for name, line in lines
-    )
+    drawn = "".join(curve(name, line) for name, line in lines)
     legend = "".join(
         f'<text x="{50 + 110 * (i % 6)}" y="{310 + 16 * (i // 6)}" style="fill:{COLORS[i % len(COLORS)]}">'
         f"{escape(name)}</text>"

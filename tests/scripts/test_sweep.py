@@ -95,6 +95,16 @@ def test_the_estimator_is_frozen_into_runs_with_offsets_only(machine, tmp_path):
     assert frozen["kernel-3"] == "offset-pretraining-3"
 
 
+def test_the_estimator_learns_from_the_same_data(machine, tmp_path):
+    data = ["--clips", "shots/", "--data.held-out", "cat", "dog"]
+    others = ["--objective.perceptual-weight", "0"]
+    sweep.main(["kernel", "--output", str(tmp_path), "--fields", *data[:2], *others, *data[2:]])
+    trained = [command for command, _ in machine.commands if "scripts/train.py" in command]
+    for command in trained:
+        assert all(word in command for word in data)
+        assert (others[0] in command) == ("pretraining" not in command[2])
+
+
 def test_done_rows_are_not_done_again(machine, tmp_path):
     arguments = ["table-3", "--output", str(tmp_path)]
     sweep.main(arguments)
@@ -148,7 +158,9 @@ def test_the_page_opens_offline(machine, tmp_path):
     sources = [attributes["src"] for tag, attributes in found if tag == "img"]
     assert sources and all(source.startswith("data:image/png;base64,") for source in sources)
     assert not [tag for tag, attributes in found if tag in ("script", "link") or "href" in attributes]
-    assert any(tag == "polyline" for tag, _ in found)
+    curves = [attributes["points"].split() for tag, attributes in found if tag == "polyline"]
+    dots = [f"{attributes['cx']},{attributes['cy']}" for tag, attributes in found if tag == "circle"]
+    assert curves and dots == [point for points in curves for point in points], "one validation is seen, too"
 
 
 @pytest.mark.parametrize(
