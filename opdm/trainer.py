@@ -1,5 +1,6 @@
 """The training loop: prepare, step, checkpoint, report. It knows no model, loss, adapter or dataset by name."""
 
+import copy
 import json
 import math
 import os
@@ -16,13 +17,15 @@ from typing import Any
 import cv2
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from diffusers.training_utils import EMAModel
+from accelerate.utils import DistributedType
+from torch import nn
 from torch.utils.data import DataLoader
 
 from opdm.checkpoint import load_checkpoint, save_checkpoint
 from opdm.config import OptimizerConfig, Run, from_dict, to_dict
 from opdm.data.training import StepSampler
 from opdm.report import Report
+from opdm.sharding import WeightAverage, make_whole
 from opdm.tasks import make_task
 
 MAY_CHANGE = (
@@ -60,11 +63,15 @@ class Trainer:
             open_folder(run, folder)  # now that the run has all that it needs
         self.accelerator.wait_for_everyone()
         self.model, self.dataset, objective = self.task.model, self.task.dataset, self.task.objective
-        self.trained = [p for p in objective.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(self.trained, lr=run.optimizer.lr, weight_decay=run.optimizer.weight_decay)
+        self.twin = None
+        if self._is_split:
+            if self.accelerator.is_main_process:  # a whole model, to be judged and saved
+                self.twin = copy.deepcopy(self.model).to(self.accelerator.device)
+            objective = objective.to(memory_format=torch.contiguous_format)  # FSDP splits no other layout
+        optimizer = torch.optim.AdamW(trained(objective), lr=run.optimizer.lr, weight_decay=run.optimizer.weight_decay)
         self.weights = objective.weights
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
-        self.ema = EMAModel(self.model.parameters(), decay=run.optimizer.ema_decay)
+        self.ema = WeightAverage(self.model.parameters(), decay=run.optimizer.ema_decay)
         self.ema.to(self.accelerator.device)
         self.accelerator.register_for_checkpointing(self.ema)
         progress = load_checkpoint(self.accelerator, folder / "checkpoints") or {"step": 0, "skipped": 0}
@@ -121,7 +128,7 @@ class Trainer:
                 self.accelerator.backward(loss / run.accumulation)
             for name, value in [*losses.items(), ("loss", loss)]:
                 totals[name] += float(self.accelerator.reduce(value.detach(), "mean")) / run.accumulation
-        norm = float(self.accelerator.clip_grad_norm_(self.trained, run.optimizer.clip_norm))
+        norm = float(make_whole(self.accelerator.clip_grad_norm_(trained(self.objective), run.optimizer.clip_norm)))
         # A loss scaler leaves such a step out by itself, and has to see it to lower its scale.
         if math.isfinite(norm) or self.accelerator.scaler is not None:
             self.optimizer.step()
@@ -131,6 +138,11 @@ class Trainer:
             self.skipped += 1
         self.optimizer.zero_grad(set_to_none=True)
         return totals, norm
+
+    @property
+    def _is_split(self) -> bool:
+        """Whether each process has only a part of every weight."""
+        return self.accelerator.distributed_type == DistributedType.FSDP
 
     def _synchronized(self, is_last: bool) -> AbstractContextManager[None]:
         """Exchange gradients between processes only in the last pass before the optimizer's step."""
@@ -177,15 +189,24 @@ class Trainer:
 
     def _save(self, report: Report) -> None:
         save_checkpoint(self.accelerator, self.folder / "checkpoints", self.step, {"skipped": self.skipped})
-        if self.accelerator.is_main_process:
-            with self._averaged_weights():
+        with self._averaged_weights():
+            if self.accelerator.is_main_process:
                 self.task.export(self.folder / "pipeline")
         report.say(f"step {self.step}: checkpoint and pipeline saved in {self.folder}")
         self.accelerator.wait_for_everyone()
 
     @contextmanager
     def _averaged_weights(self) -> Iterator[None]:
-        """The model with its averaged weights, for as long as the context lasts."""
+        """The task's model with its averaged weights, for as long as the context lasts; every process has to enter."""
+        if self._is_split:
+            averages = self.ema.gather()
+            if self.twin is not None:
+                for parameter, average in zip(self.twin.parameters(), averages, strict=True):
+                    parameter.data.copy_(average)
+                self.task.model = self.twin
+            yield
+            self.task.model = self.model
+            return
         parameters = list(self.model.parameters())
         self.ema.store(parameters)
         self.ema.copy_to(parameters)
@@ -197,15 +218,20 @@ class Trainer:
     @torch.no_grad()
     def _validate(self, report: Report) -> None:
         """Judge the averaged weights on held-out samples."""
-        if not self.accelerator.is_main_process or not self.run.validation_shots:
-            self.accelerator.wait_for_everyone()
+        if not self.run.validation_shots:
             return
         with self._averaged_weights(), self.accelerator.autocast():
-            found = self.task.validate()
-        report.record(self.step, found.scores)
-        report.say(f"step {self.step}: " + ", ".join(f"{name} {value:.2f}" for name, value in found.scores.items()))
-        report.picture(self.step, found.picture)
+            found = self.task.validate() if self.accelerator.is_main_process else None
+        if found is not None:
+            report.record(self.step, found.scores)
+            report.say(f"step {self.step}: " + ", ".join(f"{name} {value:.2f}" for name, value in found.scores.items()))
+            report.picture(self.step, found.picture)
         self.accelerator.wait_for_everyone()
+
+
+def trained(module: nn.Module) -> list[nn.Parameter]:
+    """What the optimizer changes."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
 def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:

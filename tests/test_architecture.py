@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = {
-    0: ["ant_config", "config", "errors", "flow", "frames", "norm", "palette_file", "runtime", "warp"],
+    0: ["ant_config", "config", "errors", "flow", "frames", "norm", "palette_file", "runtime", "sharding", "warp"],
     1: [
         "ant",
         "ant_crops",

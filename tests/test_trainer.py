@@ -47,14 +47,14 @@ def weights(folder):
     return load_file(folder / "pipeline" / "model" / "diffusion_pytorch_model.safetensors")
 
 
-def launch(*arguments, processes=1, wait=True):
+def launch(*arguments, processes=1, wait=True, script=ROOT / "scripts" / "train.py", **environment):
     if processes == 1:
         command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
         command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     else:  # accelerate starts several processes on GPUs only, or through MPI
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command += [str(ROOT / "scripts" / "train.py"), *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    command += [str(script), *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", **environment}
     if wait:
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     return subprocess.Popen(
@@ -265,6 +265,30 @@ def test_two_processes_train_in_step_with_one(tmp_path):
     assert alone.returncode == 0, alone.stderr
     for one, two in zip(records(tmp_path / "one"), records(tmp_path / "two"), strict=True):
         assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
+    for name, value in weights(tmp_path / "one").items():
+        assert torch.allclose(value, weights(tmp_path / "two")[name], atol=2e-5), name
+
+
+FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_CPU_RAM_EFFICIENT_LOADING": "false"}
+WRAP = {"FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP", "FSDP_TRANSFORMER_CLS_TO_WRAP": "PyramidEncoder,UNet"}
+
+
+@pytest.mark.parametrize("policy", [{}, WRAP], ids=["one unit", "units within"])
+def test_split_weights_train_in_step_with_whole_ones(tmp_path, policy):
+    """Two processes, each with half of every weight, stopped and resumed, against one that has all."""
+    common = ["smoke", *SMALL[:-1], "2", "--steps", "4", "--objective.reverse.gradient", "one-step"]
+    for limit in (["--time-limit-s", "0"], []):
+        both = launch(
+            *[*common, "--batch-size", "2", "--output", tmp_path / "two", *limit],
+            processes=2,
+            script=Path(__file__).with_name("fsdp_on_cpu.py"),
+            **FSDP | policy,
+        )
+        assert both.returncode == 0, both.stderr
+    alone = launch(*common, "--batch-size", "4", "--output", tmp_path / "one")
+    assert alone.returncode == 0, alone.stderr
+    for one, two in zip(records(tmp_path / "one"), records(tmp_path / "two"), strict=True):
+        assert one == pytest.approx(two, rel=1e-3)
     for name, value in weights(tmp_path / "one").items():
         assert torch.allclose(value, weights(tmp_path / "two")[name], atol=2e-5), name
 
