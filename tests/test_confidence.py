@@ -1,12 +1,13 @@
 """What is said to be checked first."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 
+from opdm.ant import load_ant
 from opdm.cli import main
 from opdm.confidence import (
     RED,
@@ -22,8 +23,10 @@ from opdm.data.cel_clips import cel_clips
 from opdm.frames import read_frame, write_frame
 from opdm.heads import HEADS, ChoiceHead
 from opdm.layers import Layers
+from opdm.matching import Matcher
 from opdm.metrics.color import delta_e_2000, lab_colors, region_color_error
 from opdm.pipeline import OPDMPipeline
+from opdm.segments import fill_regions
 from opdm.staging import set_up
 from tiny import SCHEDULE, make_model
 
@@ -31,8 +34,13 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module")
-def stage():
-    (shot,) = cel_clips([3], height=SIZE, width=SIZE, frames=5)
+def shot():
+    (clip,) = cel_clips([3], height=SIZE, width=SIZE, frames=5)
+    return clip
+
+
+@pytest.fixture(scope="module")
+def stage(shot):
     keyframes = [Layers(shot.color(i), shot.lines(i)) for i in (0, 4)]
     return set_up(shot.lines(2), keyframes, shorter_side=SIZE, multiple=8, uses_motion=True)
 
@@ -84,6 +92,28 @@ def test_a_region_between_two_colors_is_listed_with_its_place(stage):
     assert (left + width - 1, top + height - 1) == (int(columns.max()), int(rows.max()))
     assert first.area_px == int(inside.sum())
     assert first.color == "#808080"
+
+
+def test_agreement_is_told_piece_by_piece(stage):
+    weights, _ = certain(stage, 2)
+    frame = fill_regions(stage.moved.regions, stage.moved.voted.colors, torch.zeros(3, SIZE, SIZE))
+    found = {region.region: region for region in check_drawing("x", stage, frame, weights).regions}
+    for number, share in enumerate(stage.moved.voted.sureness.tolist(), start=1):
+        assert found[number].vote == pytest.approx(share, abs=1e-5), "painted as it was voted"
+        assert found[number].match is None and found[number].keyframes_differ >= 0
+    assert max(region.keyframes_differ for region in found.values()) > 1
+    other = check_drawing("x", stage, (frame + 0.5) % 1, weights).regions
+    assert sum(region.vote for region in other) < 0.2 * sum(region.vote for region in found.values())
+
+
+def test_one_keyframe_cannot_differ_from_itself(shot):
+    keyframe = Layers(shot.color(0), shot.lines(0))
+    matcher = Matcher(load_ant("ant-small"))
+    alone = set_up(shot.lines(2), [keyframe] * 2, shorter_side=SIZE, multiple=8, uses_motion=True, matcher=matcher)
+    weights, frame = certain(alone, 0)
+    for region in check_drawing("x", alone, frame, weights).regions:
+        assert region.keyframes_differ is None and 0 <= region.match <= 1.001
+        json.dumps(asdict(region))
 
 
 def test_boxes_are_those_of_a_slow_loop():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def launch(*arguments, processes=1, wait=True, script=ROOT / "scripts" / "train.
     if processes == 1:
         command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
         command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    else:  # accelerate starts several processes on GPUs only, or through MPI
+    else:  # accelerate starts several processes on GPUs, or through MPI
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command += [str(script), *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", **environment}
@@ -257,16 +258,42 @@ def test_processes_share_the_samples_of_a_step():
 
 
 @pytest.mark.slow
-def test_two_processes_train_in_step_with_one(tmp_path):
-    common = ["smoke", *SMALL, "--steps", "2", "--objective.reverse.gradient", "one-step"]
-    both = launch(*common, "--batch-size", "2", "--output", tmp_path / "two", processes=2)
-    assert both.returncode == 0, both.stderr
-    alone = launch(*common, "--batch-size", "4", "--output", tmp_path / "one")
+TWO_BY_TWO = ["smoke", *SMALL, "--steps", "2", "--objective.reverse.gradient", "one-step", "--batch-size"]
+
+
+def check_in_step(tmp_path):
+    """Two processes, who left their run in two/, against one with the doubled batch."""
+    alone = launch(*TWO_BY_TWO, "4", "--output", tmp_path / "one")
     assert alone.returncode == 0, alone.stderr
     for one, two in zip(records(tmp_path / "one"), records(tmp_path / "two"), strict=True):
         assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
     for name, value in weights(tmp_path / "one").items():
         assert torch.allclose(value, weights(tmp_path / "two")[name], atol=2e-5), name
+
+
+def test_two_processes_train_in_step_with_one(tmp_path):
+    both = launch(*TWO_BY_TWO, "2", "--output", tmp_path / "two", processes=2)
+    assert both.returncode == 0, both.stderr
+    check_in_step(tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="needs MPI")
+def test_accelerate_launches_two_processes_through_mpi(tmp_path):
+    (tmp_path / "hosts").write_text("localhost slots=2\n")
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command += ["--mpirun_hostfile", str(tmp_path / "hosts"), str(ROOT / "scripts" / "train.py")]
+    # Open MPI asks whoever is root, as in containers, whether it is meant so.
+    allowed = dict.fromkeys(("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"), "1")
+    both = subprocess.run(
+        [*command, *TWO_BY_TWO, "2", "--output", str(tmp_path / "two")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **allowed},
+        timeout=300,
+    )
+    assert both.returncode == 0, both.stderr
+    check_in_step(tmp_path)
 
 
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_CPU_RAM_EFFICIENT_LOADING": "false"}
