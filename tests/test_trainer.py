@@ -257,7 +257,6 @@ def test_processes_share_the_samples_of_a_step():
     assert indices(1, 0, 1, 4) == alone[2:]
 
 
-@pytest.mark.slow
 TWO_BY_TWO = ["smoke", *SMALL, "--steps", "2", "--objective.reverse.gradient", "one-step", "--batch-size"]
 
 
@@ -271,12 +270,14 @@ def check_in_step(tmp_path):
         assert torch.allclose(value, weights(tmp_path / "two")[name], atol=2e-5), name
 
 
+@pytest.mark.slow
 def test_two_processes_train_in_step_with_one(tmp_path):
     both = launch(*TWO_BY_TWO, "2", "--output", tmp_path / "two", processes=2)
     assert both.returncode == 0, both.stderr
     check_in_step(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("mpirun") is None, reason="needs MPI")
 def test_accelerate_launches_two_processes_through_mpi(tmp_path):
     (tmp_path / "hosts").write_text("localhost slots=2\n")
@@ -300,6 +301,7 @@ FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_CPU_RAM_EFFICI
 WRAP = {"FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP", "FSDP_TRANSFORMER_CLS_TO_WRAP": "PyramidEncoder,UNet"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [{}, WRAP], ids=["one unit", "units within"])
 def test_split_weights_train_in_step_with_whole_ones(tmp_path, policy):
     """Two processes, each with half of every weight, stopped and resumed, against one that has all."""
