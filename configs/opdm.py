@@ -68,7 +68,7 @@ SMALL = Run(
     ),
     data=SMALL_DATA,
     optimizer=SMALL_OPTIMIZER,
-    steps=1900,
+    steps=1700,
     batch_size=8,
     precision="bf16",
     workers=1,
