@@ -104,7 +104,7 @@ def each_ceiling(
     from opdm.layers import Layers
     from opdm.metrics.image import psnr
     from opdm.motion import FLOWS, estimate_motion
-    from opdm.proposals import each_proposal, fill_by_vote
+    from opdm.proposals import cast_votes, each_proposal, fill_by_vote
     from opdm.segments import find_regions
 
     assert clip.lines is not None
@@ -112,7 +112,10 @@ def each_ceiling(
     keyframes = [Layers(clip.color(j), clip.lines(j)) for j in (0, frames - 1)]
     motion = estimate_motion(lines, torch.stack([keyframe.lines for keyframe in keyframes]), tracks_px)
     motion, regions = motion.resize((lines.shape[-2], lines.shape[-1])), find_regions(lines)
-    fills = [fill_by_vote(keyframes, motion, regions), *(matcher(lines, regions, k).fill for k in keyframes)]
+    fills = [
+        fill_by_vote(cast_votes(keyframes, motion, regions)),
+        *(matcher(lines, regions, k).fill for k in keyframes),
+    ]
     proposals = list(each_proposal(lines, keyframes, motion, regions, fills))
     moved, still = 2 * FLOWS * len(keyframes), len(keyframes)  # moved as they were, then re-inked
     kinds = [proposals[:moved:2], proposals[moved:][:still], proposals[1:moved:2]]

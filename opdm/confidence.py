@@ -16,10 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from opdm.metrics.color import delta_e_2000, lab_colors, region_means
-from opdm.motion import Motion
-from opdm.proposals import cast_votes
 from opdm.segments import vote_colors
-from opdm.staging import Moved, Stage, shrink_regions
+from opdm.staging import Moved, Stage
 
 DOUBTFUL = 4.0
 """ΔE2000: regions above are shown. On generated shots these are a sixth of all, and nine tenths of the wrong ones."""
@@ -137,19 +135,14 @@ class Agreement:
 
 def measure_agreement(moved: Moved, stage: Stage, colors: Tensor) -> Agreement:
     """How far all that is known agrees with regions painted in colors (S, 3), and with each other."""
-    regions, motion = shrink_regions(moved.regions, stage.size), moved.motion.resize(stage.size)
-    keyframes = [keyframe.resize(stage.size) for keyframe in stage.keyframes]
     unknown = torch.full((len(colors),), torch.nan)
-    match, apart = unknown, unknown
-    if moved.matches:
-        match = torch.stack([match.chance_of(colors) for match in moved.matches]).amax(dim=0)
+    match = torch.stack([m.chance_of(colors) for m in moved.matches]).amax(dim=0) if moved.matches else unknown
+    apart = unknown
     if stage.keyframes[0] is not stage.keyframes[-1]:
-        own = torch.full((2, len(colors), 3), torch.nan)
-        for k, keyframe in enumerate(keyframes):
-            elected = cast_votes([keyframe], Motion(motion.flow_px[k, None], motion.error_px[k, None]), regions).elect()
-            own[k, : len(elected)] = elected
-        apart = delta_e_2000(*(lab_colors(one.T[:, None]) for one in own))[0]
-    return Agreement(cast_votes(keyframes, motion, regions).share(colors), match, apart)
+        one, other = (lab_colors(moved.ballot.of_keyframe(k).elect().T[:, None]) for k in range(2))
+        apart = delta_e_2000(one, other)[0]  # of the regions that are seen at the working size
+        apart = F.pad(apart, (0, len(colors) - len(apart)), value=torch.nan)
+    return Agreement(moved.ballot.share(colors), match, apart)
 
 
 def measure_doubt(stage: Stage, frame: Tensor, weights: Tensor) -> Tensor:

@@ -63,39 +63,48 @@ def each_proposal(
 
 @dataclass(frozen=True)
 class Ballot:
-    """How V moved keyframes vote on the colors of a drawing's regions, one below the other."""
+    """How V moved keyframes, K by each of the flows, vote on the colors of a drawing's regions."""
 
     regions: Tensor
-    """(V H, W)."""
-    paint: Tensor
-    """(3, V H, W) in [0, 1]."""
+    """(H, W)."""
+    paints: Tensor
+    """(V, 3, H, W) in [0, 1], the first keyframe's before the second's."""
     weights: Tensor
-    """(V H, W): less where the motion does not lead back."""
+    """(V, H, W): less where the motion does not lead back."""
 
     def elect(self) -> Tensor:
         """The color (S, 3) with most votes; NaN for a region without a pixel."""
-        return vote_colors(self.regions, self.paint, self.weights)
+        return vote_colors(*self._votes)
 
     def share(self, colors: Tensor) -> Tensor:
         """Share (S,) of each region's votes that are for its color (S, 3); 0 for a region without a pixel."""
-        is_near = color_distance(self.regions, self.paint, colors) <= SAME_COLOR
-        votes = sum_by_region(self.regions, self.weights * is_near, len(colors))
-        return (votes / sum_by_region(self.regions, self.weights, len(colors))).nan_to_num()
+        regions, paint, weights = self._votes
+        is_near = color_distance(regions, paint, colors) <= SAME_COLOR
+        votes = sum_by_region(regions, weights * is_near, len(colors))
+        return (votes / sum_by_region(regions, weights, len(colors))).nan_to_num()
+
+    def of_keyframe(self, k: int) -> "Ballot":
+        """What one keyframe votes alone."""
+        own = slice(k * FLOWS, (k + 1) * FLOWS)
+        return Ballot(self.regions, self.paints[own], self.weights[own])
+
+    @property
+    def _votes(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Regions (V H, W), paint (3, V H, W) and weights (V H, W), one below the other."""
+        return self.regions.repeat(len(self.paints), 1), torch.cat(list(self.paints), dim=1), self.weights.flatten(0, 1)
 
 
 def cast_votes(keyframes: Sequence[Layers], motion: Motion, regions: Tensor) -> Ballot:
     """The votes of keyframes, moved by each flow, on regions (H, W), all of one size."""
-    paints, weights = [], []
-    for keyframe, flows, errors in zip(keyframes, motion.flow_px, motion.error_px, strict=True):
-        paint = keyframe.paint[None].expand(len(flows), -1, -1, -1)
-        paints += list(backward_warp(paint, flows))
-        weights += [1 / (1 + error_px[0] / VOTE_FALLOFF_PX) for error_px in errors]
-    return Ballot(regions.repeat(len(paints), 1), torch.cat(paints, dim=1), torch.cat(weights))
+    paints = [
+        backward_warp(keyframe.paint[None].expand(len(flows), -1, -1, -1), flows)
+        for keyframe, flows in zip(keyframes, motion.flow_px, strict=True)
+    ]
+    return Ballot(regions, torch.cat(paints), 1 / (1 + motion.error_px.flatten(0, 2) / VOTE_FALLOFF_PX))
 
 
-def fill_by_vote(keyframes: Sequence[Layers], motion: Motion, regions: Tensor) -> Fill:
+def fill_by_vote(ballot: Ballot) -> Fill:
     """Each region in the color that the moved keyframes agree on, as sure as their share of the votes."""
-    ballot = cast_votes(keyframes, motion, regions)
     colors = ballot.elect()
     return Fill(colors, ballot.share(colors))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from opdm.conditions import Conditions, build_conditions, build_moved_conditions
@@ -12,7 +13,7 @@ from opdm.frames import pad_to_multiple, resize
 from opdm.layers import Layers
 from opdm.matching import Match, Matcher
 from opdm.motion import Motion, estimate_motion
-from opdm.proposals import Fill, each_proposal, fill_by_vote
+from opdm.proposals import Ballot, Fill, cast_votes, each_proposal, fill_by_vote
 from opdm.segments import find_regions
 
 Size = tuple[int, int]
@@ -27,8 +28,10 @@ class Moved:
     """As estimated, below the drawing's size where that is large."""
     regions: Tensor
     """(H, W) of the drawing."""
+    ballot: Ballot
+    """The votes of the moved keyframes, at the working size."""
     voted: Fill
-    """By the vote of the moved keyframes."""
+    """By these votes."""
     matches: Sequence[Match]
     """With each keyframe; none for models that take none."""
 
@@ -90,10 +93,11 @@ def set_up(
     moved = None
     if uses_motion:
         drawings = torch.stack([keyframe.lines for keyframe in keyframes])
-        motion, regions, voted = move(lines, drawings, small_keyframes, size, tracks_px)
-        matches = [matcher(lines, regions, keyframe) for keyframe in keyframes] if matcher else []
-        moved = Moved(motion, regions, voted, matches)
+        motion, regions = estimate_motion(lines, drawings, tracks_px), find_regions(lines)
         small_motion, small_regions = motion.resize(size), shrink_regions(regions, size)
+        ballot = cast_votes(small_keyframes, small_motion, small_regions)
+        matches = [matcher(lines, regions, keyframe) for keyframe in keyframes] if matcher else []
+        moved = Moved(motion, regions, ballot, fill_all(regions, ballot), matches)
         conditions = build_moved_conditions(small_lines, small_keyframes, small_motion, small_regions, moved.fills)
     else:
         conditions = build_conditions(small_lines, small_keyframes)
@@ -101,16 +105,11 @@ def set_up(
     return Stage(lines, keyframes, padded, size, moved)
 
 
-def move(
-    lines: Tensor, keyframe_lines: Tensor, small_keyframes: Sequence[Layers], size: Size, tracks_px: Tensor | None
-) -> tuple[Motion, Tensor, Fill]:
-    """Motion, regions and their fill of a drawing; the colors are voted on at the working size."""
-    motion = estimate_motion(lines, keyframe_lines, tracks_px)
-    regions = find_regions(lines)
-    fill = fill_by_vote(small_keyframes, motion.resize(size), shrink_regions(regions, size))
-    missing = max(int(regions.max()) - len(fill.colors), 0)  # regions too small to be seen at the working size
-    colors = torch.cat([fill.colors, torch.full((missing, 3), torch.nan)])
-    return motion, regions, Fill(colors, torch.cat([fill.sureness, torch.zeros(missing)]))
+def fill_all(regions: Tensor, ballot: Ballot) -> Fill:
+    """The fill by vote of all regions (H, W): those too small to be seen at the working size have no color."""
+    fill = fill_by_vote(ballot)
+    missing = int(regions.max()) - len(fill.colors)
+    return Fill(F.pad(fill.colors, (0, 0, 0, missing), value=torch.nan), F.pad(fill.sureness, (0, missing)))
 
 
 def working_size(size: Size, shorter_side: int) -> Size:

@@ -37,7 +37,7 @@ def shifted(shift, references):
 def test_right_motion_proposes_the_right_frame(references):
     target, keyframes = keyframe(0), [keyframe(6)] * references
     motion, regions = shifted(6, references), find_regions(target.lines)
-    fills = [fill_by_vote(keyframes, motion, regions)]
+    fills = [fill_by_vote(cast_votes(keyframes, motion, regions))]
     proposals = torch.stack(list(each_proposal(target.lines, keyframes, motion, regions, fills)))
     assert proposals.shape == (count_proposals(references, 1), 3, SIZE, SIZE)
     unmoved = 2 * FLOWS * references
@@ -52,7 +52,7 @@ def test_drawn_lines_stay_where_they_are_drawn_though_the_motion_is_wrong():
     target, keyframes = keyframe(0), [keyframe(3)]
     regions = find_regions(target.lines)
     motion = shifted(0, 1)
-    fill = fill_by_vote(keyframes, motion, regions)
+    fill = fill_by_vote(cast_votes(keyframes, motion, regions))
     moved, relined, *_, voted = each_proposal(target.lines, keyframes, motion, regions, [fill])
     assert torch.equal(moved, keyframes[0].color)
     on_line = target.lines[0] == 0
@@ -64,7 +64,7 @@ def test_a_sure_keyframe_outvotes_an_unsure_one():
     keyframes = [keyframe(0), keyframe(0, left=(0.1, 0.9, 0.1))]
     motion = shifted(0, 2)
     motion.error_px[1] = 40
-    fill = fill_by_vote(keyframes, motion, find_regions(keyframes[0].lines))
+    fill = fill_by_vote(cast_votes(keyframes, motion, find_regions(keyframes[0].lines)))
     assert (fill.colors - torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.1, 0.9]])).abs().max() < 0.02
 
 
@@ -73,7 +73,7 @@ def test_sureness_is_the_share_of_the_votes():
     motion = shifted(0, 2)
     motion.error_px[1] = 2 * VOTE_FALLOFF_PX  # a third of a vote
     regions = find_regions(keyframes[0].lines)
-    fill = fill_by_vote(keyframes, motion, regions)
+    fill = fill_by_vote(cast_votes(keyframes, motion, regions))
     assert fill.sureness.tolist() == pytest.approx([0.75, 1.0])
     other = cast_votes(keyframes, motion, regions).share(torch.tensor([[0.1, 0.9, 0.1], [0.5, 0.5, 0.5]]))
     assert other.tolist() == pytest.approx([0.25, 0.0])

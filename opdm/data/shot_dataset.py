@@ -23,7 +23,7 @@ from opdm.line_style import choose_extractor
 from opdm.lines import CLASSICAL, extract_lines
 from opdm.matching import Matcher
 from opdm.motion import estimate_motion
-from opdm.proposals import fill_by_vote
+from opdm.proposals import cast_votes, fill_by_vote
 from opdm.segments import find_regions
 
 HELD_OUT = 2**40
@@ -161,7 +161,7 @@ class ShotDataset(Dataset[Batch]):
             tracks_px = None if keyed.tracks_px is None else keyed.tracks_px[target][[int(end > 0) for end in ends]]
             motion = estimate_motion(lines, torch.stack([k.lines for k in keyframes]), tracks_px)
             regions = find_regions(lines)
-            fills = [fill_by_vote(keyframes, motion, regions)]
+            fills = [fill_by_vote(cast_votes(keyframes, motion, regions))]
             if self.matcher is not None:
                 fills += [self.matcher(lines, regions, keyframe).fill for keyframe in keyframes]
             conditions = build_moved_conditions(lines, keyframes, motion, regions, fills)
