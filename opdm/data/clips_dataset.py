@@ -40,18 +40,20 @@ class Pan:
 
     def picture(self, i: int, side: int) -> Tensor:
         """What frame i shows of it, (3, side, side); it is mirrored where it ends."""
-        image = _read_picture(self.path)
-        scale = PICTURE_VIEWS * side / min(image.shape[:2])
+        image = _read_picture(self.path, round(PICTURE_VIEWS * side))
         y, x = (side * (start + i * step) for start, step in zip(self.start, self.step, strict=True))
-        matrix = np.array([[scale, 0, -x], [0, scale, -y]])
-        view = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT_101)
+        matrix = np.array([[1, 0, -x], [0, 1, -y]])
+        view = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
         return torch.from_numpy(view).permute(2, 0, 1).contiguous()
 
 
 @lru_cache(maxsize=4)
-def _read_picture(path: Path) -> np.ndarray:
-    """(H, W, 3) in [0, 1]."""
-    return np.ascontiguousarray(read_frame(path).permute(1, 2, 0).numpy())
+def _read_picture(path: Path, shorter_side: int) -> np.ndarray:
+    """(H, W, 3) in [0, 1], brought to a size."""
+    picture = read_frame(path)
+    scale = shorter_side / min(picture.shape[1:])
+    size = round(picture.shape[1] * scale), round(picture.shape[2] * scale)
+    return np.ascontiguousarray(resize(picture, size).permute(1, 2, 0).numpy())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,7 @@ class Window:
     is_mirrored: bool = False
     channels: tuple[int, ...] = (0, 1, 2)
     """Which channel becomes red, green and blue."""
-    behind: "Pan | None" = None
+    behind: Pan | None = None
     """What shows where frames are transparent."""
 
     def __len__(self) -> int:
@@ -83,8 +85,10 @@ class Window:
         if self.behind is None or self.clip.paths is None:
             color = self._cut(resize(self.clip.color(place), self.size))
         else:
-            figure, alpha = self._cut(resize(read_layer(self.clip.paths[place]), self.size)).split([3, 1])
-            color = torch.lerp(self.behind.picture(i, self.side), figure, alpha)
+            layer = read_layer(self.clip.paths[place])
+            layer[:3] *= layer[3:]  # what is transparent has some color, too, which must not seep in
+            figure, alpha = self._cut(resize(layer, self.size)).split([3, 1])
+            color = figure + (1 - alpha) * self.behind.picture(i, self.side)
         if self.clip.lines is None:
             lines = extract_lines(color[None], self.extractor)[0]
         else:
