@@ -32,7 +32,7 @@ OPDM_SMALL = ModelConfig(
         widths=(32, 64, 96, 128), blocks_per_level=1, attention_levels=(3,), attention_head_width=32, norm_groups=8
     ),
     reference=ReferenceConfig(blocks_per_level=1),
-    adapter=FlowAdapterConfig(blocks_per_level=1, matcher="ant-small"),
+    adapter=FlowAdapterConfig(encodes="matches", blocks_per_level=1),
     head=ChoiceHeadConfig(),
     sampling_steps=1,  # more make it no better: docs/experiments.md
     working_size=256,
@@ -68,7 +68,7 @@ SMALL = Run(
     ),
     data=SMALL_DATA,
     optimizer=SMALL_OPTIMIZER,
-    steps=1700,
+    steps=1800,
     batch_size=8,
     precision="bf16",
     workers=1,

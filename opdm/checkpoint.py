@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from diffusers import DiffusionPipeline, ModelMixin
-from torch import nn
+from torch import Tensor, nn
 
 KEPT = 2
 """Checkpoints that stay; older ones are removed."""
@@ -58,11 +60,37 @@ def export(model: DiffusionPipeline | ModelMixin, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class Channels:
+    """What the channels of a weight are for, so that another model's can be found among them."""
+
+    dim: int
+    """Of the weight."""
+    names: tuple[str, ...]
+    new: float = 0.0
+    """Value for channels that the other model does not have."""
+
+
 def copy_weights(model: nn.Module, trained: nn.Module, source: str) -> None:
-    """Give a model the weights of another one, read from `source`. Raises ValueError where they do not fit."""
+    """Give a model the weights of another one, read from `source`, which may know fewer inputs and outputs.
+
+    `channels` of a model names those of its weights that may have more. Raises ValueError where they do not fit.
+    """
+    wanted, there = getattr(model, "channels", {}), getattr(trained, "channels", {})
+    state = {name: widen(value, there.get(name), wanted.get(name)) for name, value in trained.state_dict().items()}
     try:
-        model.load_state_dict(trained.state_dict())
+        model.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(
             f"{source}: a model of another shape than this run's; {str(error).splitlines()[-1].strip()}"
         ) from error
+
+
+def widen(weight: Tensor, there: Channels | None, wanted: Channels | None) -> Tensor:
+    """A weight with the channels that are wanted; as it is where it has some that are not."""
+    if there is None or wanted is None or not set(there.names) <= set(wanted.names):
+        return weight
+    shape = list(weight.shape)
+    shape[wanted.dim] = len(wanted.names)
+    places = torch.tensor([wanted.names.index(name) for name in there.names])
+    return weight.new_full(shape, wanted.new).index_copy_(wanted.dim, places, weight)

@@ -98,18 +98,18 @@ class FlowAdapterConfig:
     keyframes warped by it."""
 
     kind: Literal["flow"] = "flow"
-    encodes: Literal["flow", "alignment"] = "alignment"
-    """What is encoded for the U-Net: the flow alone (FlowDM), or also the warped keyframes, how well their lines meet
-    the drawing, and the forward-backward error."""
+    encodes: Literal["flow", "alignment", "matches"] = "alignment"
+    """What is encoded for the U-Net: the flow alone (FlowDM); also the warped keyframes, how well their lines meet the
+    drawing, the forward-backward error, and the fill of regions that motion gives; or also the fills that the matches
+    of regions with each keyframe give, and how sure all fills are."""
     blocks_per_level: int = 2
     """Residual blocks of each level of the encoder."""
-    matcher: str | None = None
-    """Animation Transformer, by name or folder, by whose matches with each keyframe the drawing's regions are filled,
-    too; None leaves it at the fill that motion gives."""
+    matcher: str = "ant-small"
+    """Animation Transformer that matches the regions, by name or folder; only `matches` needs one."""
 
     def count_fills(self, references: int) -> int:
         """F: of the drawing's regions, the last of the proposals."""
-        return 1 if self.matcher is None else 1 + references
+        return 1 + references if self.encodes == "matches" else 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,8 +177,9 @@ class ModelConfig:
 
     @property
     def matcher(self) -> str | None:
-        """The Animation Transformer whose matches the model is given."""
-        return self.adapter.matcher if isinstance(self.adapter, FlowAdapterConfig) else None
+        """The Animation Transformer whose matches the model is given, if it is given any."""
+        adapter = self.adapter
+        return adapter.matcher if isinstance(adapter, FlowAdapterConfig) and adapter.encodes == "matches" else None
 
     @property
     def fills(self) -> int:

@@ -3,7 +3,7 @@
 Computed in float32 whatever the U-Net runs in: bfloat16 cannot tell neighboring 8-bit colors apart.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from opdm.compositing import compose
 from opdm.config import ChoiceHeadConfig, FrameHeadConfig, HeadConfig, NoiseHeadConfig
 
+RGB = ("red", "green", "blue")
 PredictionType = Literal["epsilon", "sample"]
 
 
@@ -22,9 +23,9 @@ class NoiseHead:
     prediction_type: ClassVar[PredictionType] = "epsilon"
     chooses: ClassVar[bool] = False
 
-    def channels(self, proposals: int) -> int:
-        """Output channels of the U-Net, given how many proposals there are."""
-        return 3
+    def channels(self, proposals: Sequence[str]) -> list[str]:
+        """What each output channel of the U-Net is, given the names of the proposals."""
+        return list(RGB)
 
     def __call__(self, output: Tensor, proposals: Tensor | None) -> Tensor:
         """output (B, 3, H, W): the noise, (B, 3, H, W) float32."""
@@ -55,9 +56,9 @@ class ChoiceHead:
     prediction_type: ClassVar[PredictionType] = "sample"
     chooses: ClassVar[bool] = True
 
-    def channels(self, proposals: int) -> int:
-        """Output channels of the U-Net: a logit per proposal and an RGB residual."""
-        return proposals + 3
+    def channels(self, proposals: Sequence[str]) -> list[str]:
+        """As the other heads'; a logit per proposal and an RGB residual."""
+        return [*proposals, *RGB]
 
     def __call__(self, output: Tensor, proposals: Tensor | None) -> Tensor:
         """output (B, P + 3, H, W), proposals (B, P, 3, H, W) in [-1, 1]: the clean frame, (B, 3, H, W) float32."""

@@ -13,12 +13,16 @@ from torch import Tensor
 
 from opdm.adapters import ADAPTERS
 from opdm.blocks import channels_last
+from opdm.checkpoint import Channels
 from opdm.conditions import Conditions
 from opdm.config import ModelConfig, from_dict, to_dict
 from opdm.heads import HEADS
-from opdm.proposals import count_proposals
+from opdm.proposals import name_proposals
 from opdm.reference_encoder import PyramidEncoder
 from opdm.unet import UNet
+
+HARDLY_CHOSEN = -2.0
+"""Logit of a proposal that a model which is trained on did not have before."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,13 @@ class OPDMModel(ModelMixin, ConfigMixin):
         )
         self.adapter = ADAPTERS[type(config.adapter)](config.adapter, references=config.references, unet=config.unet)
         self.head = HEADS[type(config.head)]()
-        proposals = count_proposals(config.references, config.fills)
-        self.unet = UNet(config.unet, out_channels=self.head.channels(proposals))
+        answers = tuple(self.head.channels(name_proposals(config.references, config.fills)))
+        self.unet = UNet(config.unet, out_channels=len(answers))
+        self.channels = {
+            "unet.project.weight": Channels(0, answers),
+            "unet.project.bias": Channels(0, answers, new=HARDLY_CHOSEN),
+            **self.adapter.channels("adapter."),
+        }
 
     def to(self, *arguments: Any, **options: Any) -> "OPDMModel":
         """As any module's; diffusers' own warns of modules to be kept in float32 even where there are none."""

@@ -30,9 +30,16 @@ class Fill:
     """(S,) in [0, 1]."""
 
 
+def name_proposals(references: int, fills: int) -> list[str]:
+    """What each of the P proposals is, of K keyframes and so many fills, in their order."""
+    kinds = ("as it is", "inked")
+    moved = [f"keyframe {k} by flow {f}, {kind}" for k in range(references) for f in range(FLOWS) for kind in kinds]
+    return [*moved, *(f"keyframe {k}" for k in range(references)), *(f"fill {fill}" for fill in range(fills))]
+
+
 def count_proposals(references: int, fills: int) -> int:
-    """P: of K keyframes and so many fills."""
-    return references * (2 * FLOWS + 1) + fills
+    """P."""
+    return len(name_proposals(references, fills))
 
 
 def each_proposal(

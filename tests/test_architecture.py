@@ -16,6 +16,7 @@ LAYERS = {
         "ant",
         "ant_crops",
         "blocks",
+        "checkpoint",
         "compositing",
         "exact_fill",
         "layer_files",
@@ -49,7 +50,7 @@ LAYERS = {
         "unet",
     ],
     4: ["losses", "metrics", "pipeline"],
-    5: ["checkpoint", "confidence", "objectives", "painting", "region_pipelines", "report", "results", "tasks"],
+    5: ["confidence", "objectives", "painting", "region_pipelines", "report", "results", "tasks"],
     6: ["trainer"],
     7: ["cli", "recolor"],
 }

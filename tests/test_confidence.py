@@ -150,7 +150,7 @@ def test_drawings_with_the_most_to_look_at_come_first():
 
 def test_only_a_head_that_chooses_has_weights():
     for head in (kind() for kind in HEADS.values()):
-        output = torch.randn(head.channels(2), 4, 5)
+        output = torch.randn(len(head.channels(["one", "other"])), 4, 5)
         weights = head.weights(output)
         assert head.chooses == isinstance(head, ChoiceHead) == (weights is not None)
         if weights is not None:

@@ -57,7 +57,7 @@ def test_a_drawing_matches_itself(shot, matcher):
 def test_the_model_is_given_one_fill_by_vote_and_one_for_each_keyframe(shot, matcher):
     keyframes = [Layers(shot.color(i), shot.lines(i)) for i in (0, 4)]
     stage = set_up(shot.lines(2), keyframes, shorter_side=SIZE, multiple=8, uses_motion=True, matcher=matcher)
-    config = FlowAdapterConfig(blocks_per_level=1, matcher="ant-small")
+    config = FlowAdapterConfig(encodes="matches", blocks_per_level=1)
     assert len(stage.moved.fills) == config.count_fills(2) == 3
     assert stage.conditions.fill_sureness.shape == (3, 1, SIZE, SIZE)
     assert len(stage.conditions.proposals) == count_proposals(2, 3) == len(list(stage.proposals()))
@@ -68,7 +68,7 @@ def test_the_model_is_given_one_fill_by_vote_and_one_for_each_keyframe(shot, mat
 
 
 def test_a_pipeline_brings_its_matcher_along(shot, tmp_path):
-    adapter = FlowAdapterConfig(blocks_per_level=1, matcher="ant-small")
+    adapter = FlowAdapterConfig(encodes="matches", blocks_per_level=1)
     OPDMPipeline.from_model(make_model(adapter, ChoiceHeadConfig()), SCHEDULE).save_pretrained(tmp_path)
     pipeline = OPDMPipeline.from_pretrained(tmp_path)
     keyframes = [Layers(shot.color(i), shot.lines(i)) for i in (0, 4)]
@@ -78,7 +78,7 @@ def test_a_pipeline_brings_its_matcher_along(shot, tmp_path):
 
 
 def test_a_missing_matcher_is_named(shot):
-    adapter = FlowAdapterConfig(blocks_per_level=1, matcher="nowhere/at/all")
+    adapter = FlowAdapterConfig(encodes="matches", blocks_per_level=1, matcher="nowhere/at/all")
     pipeline = OPDMPipeline.from_model(make_model(adapter, ChoiceHeadConfig()), SCHEDULE)
     keyframe = Layers(shot.color(0), shot.lines(0))
     with pytest.raises(InputError, match="nowhere/at/all: no Animation Transformer"):

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from opdm.checkpoint import Channels
 from opdm.conditions import Conditions
 from opdm.config import UNetConfig
 
@@ -13,6 +14,10 @@ class Adapter(nn.Module):
 
     def __init__(self, config: Any, *, references: int, unet: UNetConfig):
         super().__init__()
+
+    def channels(self, prefix: str) -> dict[str, Channels]:
+        """What those of its weights are for of which a later model may have more, by their names after a prefix."""
+        return {}
 
     def forward(self, conditions: Conditions) -> list[Tensor]:
         """Features to add to the keyframes', one per level, (B, C_l, H / 2^l, W / 2^l); an empty list for none.

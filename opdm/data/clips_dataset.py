@@ -88,7 +88,7 @@ class Window:
             layer = read_layer(self.clip.paths[place])
             layer[:3] *= layer[3:]  # what is transparent has some color, too, which must not seep in
             figure, alpha = self._cut(resize(layer, self.size)).split([3, 1])
-            color = figure + (1 - alpha) * self.behind.picture(i, self.side)
+            color = (figure + (1 - alpha) * self.behind.picture(i, self.side)).clamp(0, 1)
         if self.clip.lines is None:
             lines = extract_lines(color[None], self.extractor)[0]
         else:
