@@ -6,16 +6,18 @@ import pytest
 import torch
 
 from opdm.ant import load_ant
+from opdm.checkpoint import copy_weights
 from opdm.config import ChoiceHeadConfig, FlowAdapterConfig
 from opdm.data.cel_clips import cel_clips
 from opdm.errors import InputError
 from opdm.layers import Layers
 from opdm.matching import Match, Matcher
+from opdm.model import HARDLY_CHOSEN
 from opdm.pipeline import OPDMPipeline
 from opdm.proposals import count_proposals
 from opdm.segments import find_regions, vote_colors
 from opdm.staging import set_up
-from tiny import SCHEDULE, make_model
+from tiny import SCHEDULE, make_conditions, make_model
 
 SIZE = 96
 
@@ -92,3 +94,21 @@ def test_no_region_no_match(matcher):
     assert match.chances.shape == (0, 1) and match.fill.colors.shape == (0, 3)
     nothing = matcher(keyframe.lines, find_regions(keyframe.lines), replace(keyframe, lines=black))
     assert nothing.fill.colors.isnan().all() and not nothing.fill.sureness.any()
+
+
+def test_a_model_that_is_given_matches_goes_on_from_one_that_was_not():
+    before = make_model(FlowAdapterConfig(encodes="alignment", blocks_per_level=1), ChoiceHeadConfig())
+    given = FlowAdapterConfig(encodes="matches", blocks_per_level=1)
+    after = make_model(given, ChoiceHeadConfig())
+    conditions = make_conditions(adapter=given)
+    copy_weights(after, before, "before")
+    fewer = replace(conditions, proposals=conditions.proposals[:, :-2], fill_sureness=conditions.fill_sureness[:, :1])
+    frame, timestep = torch.randn(2, 3, 32, 32), torch.tensor([3, 50])
+    with torch.no_grad():
+        answer = after.evaluate(frame, timestep, conditions.lines, after.encode(conditions))
+        usual = before.evaluate(frame, timestep, fewer.lines, before.encode(fewer))
+    assert torch.allclose(answer[:, :-5], usual[:, :-3], atol=1e-5), "the same choice among what both are given"
+    assert torch.allclose(answer[:, -3:], usual[:, -3:], atol=1e-5), "the same residual"
+    assert (answer[:, -5:-3] == HARDLY_CHOSEN).all()
+    with pytest.raises(ValueError, match="after: a model of another shape"):
+        copy_weights(before, after, "after")

@@ -29,14 +29,15 @@ def test_every_combination_reloads_to_equal_output(tmp_path, adapter, head):
     model = make_model(adapter, head)
     model.save_pretrained(tmp_path)
     reloaded = OPDMModel.from_pretrained(tmp_path)
-    arguments = torch.randn(2, 3, 32, 32), torch.tensor([3, 50]), make_conditions()
+    arguments = torch.randn(2, 3, 32, 32), torch.tensor([3, 50]), make_conditions(adapter=adapter)
     with torch.no_grad():
         assert torch.equal(model(*arguments), reloaded(*arguments))
 
 
 def test_everything_given_changes_the_prediction():
-    model = make_model(FlowAdapterConfig(blocks_per_level=1), NoiseHeadConfig())
-    conditions, frame, timestep = make_conditions(), torch.randn(2, 3, 32, 32), torch.tensor([3, 50])
+    adapter = FlowAdapterConfig(encodes="matches", blocks_per_level=1)
+    model = make_model(adapter, NoiseHeadConfig())
+    conditions, frame, timestep = make_conditions(adapter=adapter), torch.randn(2, 3, 32, 32), torch.tensor([3, 50])
     with torch.no_grad():
         usual = model(frame, timestep, conditions)
         assert not torch.allclose(model(frame + 0.1, timestep, conditions), usual)

@@ -41,6 +41,7 @@ ADAPTER_CONFIGS: list[AdapterConfig] = [
     DeformableAdapterConfig(kernel_size=3, widths=(8, 8), blocks_per_level=1),
     FlowAdapterConfig(encodes="flow", blocks_per_level=1),
     FlowAdapterConfig(encodes="alignment", blocks_per_level=1),
+    FlowAdapterConfig(encodes="matches", blocks_per_level=1),
 ]
 NOISE = NoiseHeadConfig()
 SCHEDULE = ScheduleConfig(timesteps=100)
@@ -72,7 +73,9 @@ def make_model(adapter: AdapterConfig = OFFSET, head: HeadConfig = NOISE, refere
     return model
 
 
-def make_conditions(batch=2, references=2, size=32) -> Conditions:
+def make_conditions(batch=2, references=2, size=32, adapter: AdapterConfig = OFFSET) -> Conditions:
+    """As a model with this adapter is given them."""
+    fills = model_config(adapter, references=references).fills
     generator = torch.Generator().manual_seed(1)
     return Conditions(
         lines=torch.rand(batch, 1, size, size, generator=generator),
@@ -81,8 +84,8 @@ def make_conditions(batch=2, references=2, size=32) -> Conditions:
         flow_px=torch.randn(batch, references, FLOWS, 2, size, size, generator=generator),
         flow_error_px=torch.rand(batch, references, FLOWS, 1, size, size, generator=generator),
         moved_lines=torch.rand(batch, references, FLOWS, 1, size, size, generator=generator),
-        proposals=torch.rand(batch, count_proposals(references, 1), 3, size, size, generator=generator),
-        fill_sureness=torch.rand(batch, 1, 1, size, size, generator=generator),
+        proposals=torch.rand(batch, count_proposals(references, fills), 3, size, size, generator=generator),
+        fill_sureness=torch.rand(batch, fills, 1, size, size, generator=generator),
     )
 
 

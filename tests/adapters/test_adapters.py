@@ -15,22 +15,22 @@ def config(request):
 @pytest.mark.parametrize("references", [1, 2])
 def test_every_adapter_keeps_the_contract(config, references):
     adapter = ADAPTERS[type(config)](config, references=references, unet=UNET)
-    conditions = make_conditions(batch=3, references=references).inside_model()
+    conditions = make_conditions(batch=3, references=references, adapter=config).inside_model()
     expected = [(3, width, 32 >> level, 32 >> level) for level, width in enumerate(UNET.widths)]
     assert [tuple(feature.shape) for feature in adapter(conditions)] in (expected, [])
 
 
 def test_every_adapter_treats_samples_of_a_batch_apart(config):
     model = make_model(config)
-    together = model.encode(make_conditions(batch=2))
-    one = make_conditions(batch=2)
+    together = model.encode(make_conditions(batch=2, adapter=config))
+    one = make_conditions(batch=2, adapter=config)
     alone = model.encode(one.map(lambda tensor: tensor[1:]))
     for batched, single in zip(together.features, alone.features, strict=True):
         assert torch.allclose(batched[1:], single, atol=1e-5)
 
 
 def test_every_adapter_runs_in_bfloat16(config):
-    guidance = make_model(config).to(torch.bfloat16).encode(make_conditions())
+    guidance = make_model(config).to(torch.bfloat16).encode(make_conditions(adapter=config))
     assert all(feature.dtype == torch.bfloat16 for feature in guidance.features)
     assert guidance.proposals.dtype == torch.float32
 
