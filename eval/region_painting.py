@@ -7,7 +7,7 @@ frames on (`recursive`).
     nearest      the color that most of the region has in the nearest painted frame, unmoved
     flow         the vote of the painted frames, moved along classical flow between the drawings
     ant          the color of the region that the Animation Transformer finds most similar
-    diffusion    the keyframes' color nearest to what most of the region has in what the model painted
+    diffusion    the color that most of the region has in what the model painted
     both         of what the last three answer, the color with most of their votes
 
 The methods paint the regions that they find in the drawing. Judged are the true regions, where the data have them,
@@ -75,13 +75,6 @@ class Task:
 
         (finished,) = self.pipeline.paint([self.stage], seeds=[0])
         return compose(finished.frame, self.stage.lines).fill
-
-    @cached_property
-    def palette(self) -> "Tensor":
-        """The flat colors (N, 3) of the keyframes."""
-        from opdm.exact_fill import collect_palette
-
-        return collect_palette(self.stage.keyframes)
 
     def fill(self, colors: "Tensor") -> "Tensor":
         """The color layer (3, H, W) with its regions in colors (S, 3)."""
@@ -203,15 +196,11 @@ def flow(task: Task) -> "Tensor":
 
 
 def diffusion(task: Task) -> "Tensor":
-    """The vote over what the model painted, in the keyframes' colors."""
-    import torch
-
-    from opdm.region_colors import choose_entries, interior_weights
+    """The vote over what the model painted."""
+    from opdm.region_colors import interior_weights
     from opdm.segments import vote_colors
 
-    colors = vote_colors(task.regions, task.painted, interior_weights(task.regions))
-    entries = choose_entries(colors, task.palette)
-    return torch.where(entries[:, None] >= 0, torch.cat([task.palette, colors.new_zeros(1, 3)])[entries], colors)
+    return vote_colors(task.regions, task.painted, interior_weights(task.regions))
 
 
 def ant(task: Task) -> "Tensor":
@@ -225,7 +214,8 @@ def both(task: Task) -> "Tensor":
     """Of the colors that `flow`, `ant` and `diffusion` answer with, the one that has most votes of them."""
     from opdm.region_pipelines import elect_colors
 
-    return elect_colors(task.regions, task.painted, diffusion(task), flow(task), task.matches)
+    assert task.stage.moved is not None
+    return elect_colors(task.regions, task.painted, diffusion(task), task.stage.moved.ballot, task.matches)
 
 
 Method = Callable[[Task], Any]

@@ -16,6 +16,7 @@ from opdm.exact_fill import repaint
 from opdm.layers import Layers, lay_lines
 from opdm.matching import Match, Matcher, is_same
 from opdm.pipeline import OPDMPipeline
+from opdm.proposals import Ballot
 from opdm.region_colors import (
     FLAT_SHARE,
     SAME_COLOR,
@@ -25,7 +26,7 @@ from opdm.region_colors import (
     sum_by_region,
 )
 from opdm.segments import fill_regions, find_regions, grow_over_lines, vote_colors
-from opdm.staging import Finished, Stage, set_up
+from opdm.staging import Finished, Stage, fill_all, set_up
 
 
 def most_alike(matches: Sequence[Match]) -> Tensor:
@@ -36,25 +37,26 @@ def most_alike(matches: Sequence[Match]) -> Tensor:
     return torch.where(sure.amax(dim=0)[:, None] > 0, best, torch.nan)
 
 
-def elect_colors(regions: Tensor, fill: Tensor, own: Tensor, moved: Tensor | None, matches: Sequence[Match]) -> Tensor:
+def elect_colors(regions: Tensor, fill: Tensor, own: Tensor, ballot: Ballot | None, matches: Sequence[Match]) -> Tensor:
     """For each region (H, W) that color, (S, 3), which has most votes.
 
-    `own` (S, 3) is most of what the region is painted with in fill (3, H, W), `moved` what the moved keyframes say, and
-    the best match is a third candidate. Each has the votes of the share of the region that is painted so, of how likely
-    the region matches one of that color, and of the moved keyframes. They count the same: `eval/region_painting.py`
-    found best.
+    `own` (S, 3) is most of what the region is painted with in fill (3, H, W); what the moved keyframes elect and the
+    best match are further candidates. Each has the votes of the share of the region that is painted so, of the share
+    of the moved keyframes' votes, and of how likely the region matches one of that color. They count the same:
+    `eval/region_painting.py` found best.
     """
     weights = interior_weights(regions)
     sizes = sum_by_region(regions, weights, len(own))
-    candidates = [own, most_alike(matches)] if moved is None else [own, moved, most_alike(matches)]
+    candidates = [own, most_alike(matches)]
+    if ballot is not None:
+        candidates.insert(1, fill_all(regions, ballot).colors)
     votes = []
     for colors in candidates:
         is_near = color_distance(regions, fill, colors) <= SAME_COLOR
         painted = (sum_by_region(regions, weights * is_near, len(colors)) / sizes).nan_to_num()
-        matched = [match.chance_of(colors) for match in matches]
-        found = painted + torch.stack(matched).amax(dim=0)
-        if moved is not None:
-            found = found + is_same(colors, moved)
+        found = painted + torch.stack([match.chance_of(colors) for match in matches]).amax(dim=0)
+        if ballot is not None:
+            found = found + ballot.share(colors)
         votes.append(torch.where(colors.isnan().any(dim=1), -1, found))
     best = torch.stack(votes).argmax(dim=0)
     return torch.stack(candidates)[best, torch.arange(len(best))]
@@ -116,8 +118,8 @@ def settle(stage: Stage, frame: Tensor, match: Matcher) -> Tensor:
     layers = compose(frame, stage.lines)
     own = vote_colors(regions, layers.fill, interior_weights(regions))
     matches = [match(stage.lines, regions, keyframe) for keyframe in stage.keyframes]
-    moved = stage.moved.voted.colors if stage.moved else None
-    colors = elect_colors(regions, layers.fill, own, moved, matches)
+    ballot = stage.moved.ballot if stage.moved else None
+    colors = elect_colors(regions, layers.fill, own, ballot, matches)
     is_flat = measure_flatness(regions, layers.fill, own) >= FLAT_SHARE
     is_outvoted = is_flat & ~is_same(colors, own)
     return repaint(frame, layers, regions, torch.where(is_outvoted[:, None], colors, torch.nan)).frame

@@ -1,6 +1,7 @@
 """Regions that decide by their matches."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from opdm.cli import main
 from opdm.data.cel_clips import cel_clips
 from opdm.frames import read_frame, write_frame
 from opdm.layers import Layers
-from opdm.matching import Match, Matcher
+from opdm.matching import Match, Matcher, is_same
+from opdm.proposals import Ballot
 from opdm.region_pipelines import AnTPipeline, elect_colors, most_alike, settle
 from opdm.segments import find_regions
 from opdm.staging import set_up
@@ -64,14 +66,16 @@ def test_a_region_takes_the_color_of_its_best_match_in_the_surest_keyframe():
 def test_the_vote_counts_paint_matches_and_agreement():
     regions = find_regions(three_rooms())
     fill = painted(RED, RED, RED)
-    own, blue, nobody = RED.expand(3, 3), BLUE.expand(3, 3), torch.full((3, 3), torch.nan)
+    own, nothing = RED.expand(3, 3), torch.full((3, 3), torch.nan)
+    blue = Ballot(regions, painted(BLUE, BLUE, BLUE)[None], torch.ones(1, HEIGHT, WIDTH))
+    nobody = replace(blue, weights=torch.zeros(1, HEIGHT, WIDTH))
     for_red = Match(torch.tensor([[1.0, 0.0]] * 3), torch.stack([RED, BLUE]))
     for_blue = Match(torch.tensor([[0.1, 0.9]] * 3), torch.stack([RED, BLUE]))
     assert torch.equal(elect_colors(regions, fill, own, blue, [for_red]), own)
     assert torch.equal(elect_colors(regions, fill, own, None, [for_blue]), own)  # the paint is surer than the match
     assert torch.equal(elect_colors(regions, fill, own, nobody, [for_blue]), own)
-    assert torch.equal(elect_colors(regions, fill, own, blue, [for_blue]), blue)  # two against one
-    assert torch.equal(elect_colors(regions, fill, nobody, nobody, [for_blue]), blue)
+    assert is_same(elect_colors(regions, fill, own, blue, [for_blue]), BLUE).all()  # two against one
+    assert torch.equal(elect_colors(regions, fill, nothing, nobody, [for_blue]), BLUE.expand(3, 3))
 
 
 def test_flat_regions_are_outvoted_and_shaded_ones_stay():
