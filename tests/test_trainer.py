@@ -297,24 +297,23 @@ def test_accelerate_launches_two_processes_through_mpi(tmp_path):
     check_in_step(tmp_path)
 
 
+FOUR_STEPS = ["smoke", *SMALL[:-1], "2", "--steps", "4", "--objective.reverse.gradient", "one-step"]
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_CPU_RAM_EFFICIENT_LOADING": "false"}
-WRAP = {"FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP", "FSDP_TRANSFORMER_CLS_TO_WRAP": "PyramidEncoder,UNet"}
+UNITS = {"FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP", "FSDP_TRANSFORMER_CLS_TO_WRAP": "PyramidEncoder,UNet"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", [{}, WRAP], ids=["one unit", "units within"])
-def test_split_weights_train_in_step_with_whole_ones(tmp_path, policy):
+def test_split_weights_train_in_step_with_whole_ones(tmp_path):
     """Two processes, each with half of every weight, stopped and resumed, against one that has all."""
-    common = ["smoke", *SMALL[:-1], "2", "--steps", "4", "--objective.reverse.gradient", "one-step"]
     for limit in (["--time-limit-s", "0"], []):
         both = launch(
-            *[*common, "--batch-size", "2", "--output", tmp_path / "two", *limit],
+            *[*FOUR_STEPS, "--batch-size", "2", "--output", tmp_path / "two", *limit],
             processes=2,
             script=Path(__file__).with_name("fsdp_on_cpu.py"),
-            **FSDP | policy,
+            **FSDP | UNITS,
         )
         assert both.returncode == 0, both.stderr
-    alone = launch(*common, "--batch-size", "4", "--output", tmp_path / "one")
+    alone = launch(*FOUR_STEPS, "--batch-size", "4", "--output", tmp_path / "one")
     assert alone.returncode == 0, alone.stderr
     for one, two in zip(records(tmp_path / "one"), records(tmp_path / "two"), strict=True):
         assert one == pytest.approx(two, rel=1e-3)
