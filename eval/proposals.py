@@ -117,9 +117,10 @@ def each_ceiling(
         *(matcher(lines, regions, k).fill for k in keyframes),
     ]
     proposals = list(each_proposal(lines, keyframes, motion, regions, fills))
-    moved, still = 2 * FLOWS * len(keyframes), len(keyframes)  # moved as they were, then re-inked
-    kinds = [proposals[:moved:2], proposals[moved:][:still], proposals[1:moved:2]]
-    kinds += [proposals[-len(fills) :][:1], proposals[-len(fills) :][1:]]
+    moved = 2 * FLOWS * len(keyframes)  # each as it was, then re-inked
+    voted = moved + len(keyframes)
+    kinds = [proposals[:moved:2], proposals[moved:voted], proposals[1:moved:2]]
+    kinds += [proposals[voted : voted + 1], proposals[voted + 1 :]]
     best = torch.full_like(target, torch.inf)
     for kind in kinds:
         for proposal in kind:

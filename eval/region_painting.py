@@ -8,7 +8,8 @@ frames on (`recursive`).
     flow         the vote of the painted frames, moved along classical flow between the drawings
     ant          the color of the region that the Animation Transformer finds most similar
     diffusion    the color that most of the region has in what the model painted
-    both         of what the last three answer, the color with most of their votes
+    both         of what the last three answer, the color with most of their votes; the model's answer is first brought
+                 to the nearest color of the keyframes
 
 The methods paint the regions that they find in the drawing. Judged are the true regions, where the data have them,
 that are flat in the true frame: by the color that most of each is painted in. A color is right within 8/255 in every
@@ -214,8 +215,7 @@ def both(task: Task) -> "Tensor":
     """Of the colors that `flow`, `ant` and `diffusion` answer with, the one that has most votes of them."""
     from opdm.region_pipelines import elect_colors
 
-    assert task.stage.moved is not None
-    return elect_colors(task.regions, task.painted, diffusion(task), task.stage.moved.ballot, task.matches)
+    return elect_colors(task.regions, task.painted, diffusion(task), task.stage.moved, task.matches)
 
 
 Method = Callable[[Task], Any]

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 KEPT = 2
 """Checkpoints that stay; older ones are removed."""
+RGB = ("red", "green", "blue")
+"""What the channels of a frame are called among `Channels`."""
 
 
 def save_checkpoint(accelerator: Accelerator, folder: Path, step: int, progress: dict[str, int | float]) -> None:

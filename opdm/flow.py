@@ -13,6 +13,8 @@ from torch import Tensor
 
 ENCODINGS = 2
 """Images per drawing: blurred ink, and distance to ink."""
+TRACKING_SIDE = 160
+"""Shorter side, in pixels, at which motion is handed on from drawing to drawing."""
 
 
 def estimate_flow_px(lines: Tensor, keyframe_lines: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from opdm.checkpoint import RGB
 from opdm.compositing import compose
 from opdm.config import ChoiceHeadConfig, FrameHeadConfig, HeadConfig, NoiseHeadConfig
 
-RGB = ("red", "green", "blue")
 PredictionType = Literal["epsilon", "sample"]
 
 

@@ -35,11 +35,15 @@ class Match:
         return (self.chances * is_same(colors[:, None], self.colors)).sum(dim=1)
 
     @property
+    def best_colors(self) -> Tensor:
+        """The color (S, 3) of each region's best match; NaN for regions that were not matched."""
+        best = self.colors[self.chances.argmax(dim=1)]
+        return torch.where(self.chances.amax(dim=1)[:, None] > 0, best, torch.nan)
+
+    @property
     def fill(self) -> Fill:
         """Each region in the color of its best match, as sure as it is to match a region of that color."""
-        best = self.colors[self.chances.argmax(dim=1)]
-        colors = torch.where(self.chances.amax(dim=1)[:, None] > 0, best, torch.nan)
-        return Fill(colors, self.chance_of(colors))
+        return Fill(self.best_colors, self.chance_of(self.best_colors))
 
 
 @dataclass(frozen=True)

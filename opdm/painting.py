@@ -14,7 +14,7 @@ from torch import Tensor
 from opdm.compositing import compose
 from opdm.errors import InputError
 from opdm.exact_fill import AreaPaint, collect_palette, fill_exactly, leave_as_painted
-from opdm.flow import track_px
+from opdm.flow import TRACKING_SIDE, track_px
 from opdm.frames import FrameError, frame_size, read_frame, read_lines, resize
 from opdm.layers import Layers
 from opdm.line_style import choose_extractor
@@ -34,8 +34,6 @@ Fill = Literal["model", "exact"]
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-TRACKING_SIDE = 160
-"""Shorter side, in pixels, at which motion is handed on from drawing to drawing."""
 STYLE_PAIRS = 2
 """Keyframes that are compared with the drawing next to them to find the style of the drawings' lines."""
 LONGEST_TRACK = 32

@@ -16,47 +16,56 @@ from opdm.exact_fill import repaint
 from opdm.layers import Layers, lay_lines
 from opdm.matching import Match, Matcher, is_same
 from opdm.pipeline import OPDMPipeline
-from opdm.proposals import Ballot
 from opdm.region_colors import (
     FLAT_SHARE,
     SAME_COLOR,
+    choose_entries,
     color_distance,
     interior_weights,
     measure_flatness,
     sum_by_region,
 )
 from opdm.segments import fill_regions, find_regions, grow_over_lines, vote_colors
-from opdm.staging import Finished, Stage, fill_all, set_up
+from opdm.staging import Finished, Moved, Stage, set_up
 
 
 def most_alike(matches: Sequence[Match]) -> Tensor:
     """The color (S, 3) of each region's best match, in the keyframe that is surest of it; NaN without one."""
     sure = torch.stack([match.chances.amax(dim=1) for match in matches])  # (K, S)
-    colors = torch.stack([match.colors[match.chances.argmax(dim=1)] for match in matches])  # (K, S, 3)
-    best = colors[sure.argmax(dim=0), torch.arange(sure.shape[1])]
-    return torch.where(sure.amax(dim=0)[:, None] > 0, best, torch.nan)
+    colors = torch.stack([match.best_colors for match in matches])  # (K, S, 3)
+    return colors[sure.argmax(dim=0), torch.arange(sure.shape[1])]
 
 
-def elect_colors(regions: Tensor, fill: Tensor, own: Tensor, ballot: Ballot | None, matches: Sequence[Match]) -> Tensor:
+def nearest_color(colors: Tensor, matches: Sequence[Match]) -> Tensor:
+    """The color of the keyframes' regions that is nearest to each of colors (S, 3); NaN stays, and all without one."""
+    palette = torch.cat([match.colors for match in matches])
+    palette = palette[~palette.isnan().any(dim=1)]
+    if not len(palette):
+        return colors
+    entries = choose_entries(colors, palette)
+    return torch.where(entries[:, None] < 0, colors, palette[entries])
+
+
+def elect_colors(regions: Tensor, fill: Tensor, own: Tensor, moved: Moved | None, matches: Sequence[Match]) -> Tensor:
     """For each region (H, W) that color, (S, 3), which has most votes.
 
-    `own` (S, 3) is most of what the region is painted with in fill (3, H, W); what the moved keyframes elect and the
-    best match are further candidates. Each has the votes of the share of the region that is painted so, of the share
-    of the moved keyframes' votes, and of how likely the region matches one of that color. They count the same:
-    `eval/region_painting.py` found best.
+    `own` (S, 3) is most of what the region is painted with in fill (3, H, W): the color of the keyframes nearest to it
+    is a candidate, and so are what the moved keyframes elect and the best match. Each has the votes of the share of
+    the region that is painted so, of the share of the moved keyframes' votes, and of how likely the region matches one
+    of that color. A mixture that the model painted is no candidate, for a painter has none on the palette.
     """
     weights = interior_weights(regions)
     sizes = sum_by_region(regions, weights, len(own))
-    candidates = [own, most_alike(matches)]
-    if ballot is not None:
-        candidates.insert(1, fill_all(regions, ballot).colors)
+    candidates = [nearest_color(own, matches), most_alike(matches)]
+    if moved is not None:
+        candidates.insert(1, moved.voted.colors)
     votes = []
     for colors in candidates:
         is_near = color_distance(regions, fill, colors) <= SAME_COLOR
         painted = (sum_by_region(regions, weights * is_near, len(colors)) / sizes).nan_to_num()
         found = painted + torch.stack([match.chance_of(colors) for match in matches]).amax(dim=0)
-        if ballot is not None:
-            found = found + ballot.share(colors)
+        if moved is not None:
+            found = found + moved.ballot.share(colors)
         votes.append(torch.where(colors.isnan().any(dim=1), -1, found))
     best = torch.stack(votes).argmax(dim=0)
     return torch.stack(candidates)[best, torch.arange(len(best))]
@@ -118,8 +127,7 @@ def settle(stage: Stage, frame: Tensor, match: Matcher) -> Tensor:
     layers = compose(frame, stage.lines)
     own = vote_colors(regions, layers.fill, interior_weights(regions))
     matches = [match(stage.lines, regions, keyframe) for keyframe in stage.keyframes]
-    ballot = stage.moved.ballot if stage.moved else None
-    colors = elect_colors(regions, layers.fill, own, ballot, matches)
+    colors = elect_colors(regions, layers.fill, own, stage.moved, matches)
     is_flat = measure_flatness(regions, layers.fill, own) >= FLAT_SHARE
     is_outvoted = is_flat & ~is_same(colors, own)
     return repaint(frame, layers, regions, torch.where(is_outvoted[:, None], colors, torch.nan)).frame

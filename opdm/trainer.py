@@ -204,8 +204,10 @@ class Trainer:
                 for parameter, average in zip(self.twin.parameters(), averages, strict=True):
                     parameter.data.copy_(average)
                 self.task.model = self.twin
-            yield
-            self.task.model = self.model
+            try:
+                yield
+            finally:
+                self.task.model = self.model
             return
         parameters = list(self.model.parameters())
         self.ema.store(parameters)

@@ -34,3 +34,25 @@ def gl():
         return open_gl()
     except InputError as error:
         pytest.skip(str(error))
+
+
+SHOT_SIZE = 96
+"""Height and width, in pixels, of `shot`."""
+
+
+@pytest.fixture(scope="session")
+def shot():
+    """Five generated frames of which everything is known."""
+    from opdm.data.cel_clips import cel_clips
+
+    (clip,) = cel_clips([3], height=SHOT_SIZE, width=SHOT_SIZE, frames=5)
+    return clip
+
+
+@pytest.fixture(scope="session")
+def matcher():
+    """The Animation Transformer inside the package."""
+    from opdm.ant import load_ant
+    from opdm.matching import Matcher
+
+    return Matcher(load_ant("ant-small"))

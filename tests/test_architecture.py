@@ -37,7 +37,7 @@ LAYERS = {
         "video",
         "weights",
     ],
-    2: ["conditions", "data"],
+    2: ["conditions", "data", "staging"],
     3: [
         "adapters",
         "ant_losses",
@@ -46,7 +46,6 @@ LAYERS = {
         "model",
         "reference_encoder",
         "sampler",
-        "staging",
         "unet",
     ],
     4: ["losses", "metrics", "pipeline"],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from opdm.ant import load_ant
+from conftest import SHOT_SIZE as SIZE
 from opdm.cli import main
 from opdm.confidence import (
     RED,
@@ -23,20 +23,11 @@ from opdm.data.cel_clips import cel_clips
 from opdm.frames import read_frame, write_frame
 from opdm.heads import HEADS, ChoiceHead
 from opdm.layers import Layers
-from opdm.matching import Matcher
 from opdm.metrics.color import delta_e_2000, lab_colors, region_color_error
 from opdm.pipeline import OPDMPipeline
 from opdm.segments import fill_regions
 from opdm.staging import set_up
 from tiny import SCHEDULE, make_model
-
-SIZE = 64
-
-
-@pytest.fixture(scope="module")
-def shot():
-    (clip,) = cel_clips([3], height=SIZE, width=SIZE, frames=5)
-    return clip
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +97,8 @@ def test_agreement_is_told_piece_by_piece(stage):
     assert sum(region.vote for region in other) < 0.2 * sum(region.vote for region in found.values())
 
 
-def test_one_keyframe_cannot_differ_from_itself(shot):
+def test_one_keyframe_cannot_differ_from_itself(shot, matcher):
     keyframe = Layers(shot.color(0), shot.lines(0))
-    matcher = Matcher(load_ant("ant-small"))
     alone = set_up(shot.lines(2), [keyframe] * 2, shorter_side=SIZE, multiple=8, uses_motion=True, matcher=matcher)
     weights, frame = certain(alone, 0)
     for region in check_drawing("x", alone, frame, weights).regions:

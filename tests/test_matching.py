@@ -5,32 +5,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from opdm.ant import load_ant
+from conftest import SHOT_SIZE as SIZE
 from opdm.checkpoint import copy_weights
 from opdm.config import ChoiceHeadConfig, FlowAdapterConfig
-from opdm.data.cel_clips import cel_clips
 from opdm.errors import InputError
 from opdm.layers import Layers
-from opdm.matching import Match, Matcher
+from opdm.matching import Match
 from opdm.model import HARDLY_CHOSEN
 from opdm.pipeline import OPDMPipeline
 from opdm.proposals import count_proposals
 from opdm.segments import find_regions, vote_colors
 from opdm.staging import set_up
 from tiny import SCHEDULE, make_conditions, make_model
-
-SIZE = 96
-
-
-@pytest.fixture(scope="module")
-def shot():
-    (clip,) = cel_clips([3], height=SIZE, width=SIZE, frames=5)
-    return clip
-
-
-@pytest.fixture(scope="module")
-def matcher():
-    return Matcher(load_ant("ant-small"))
 
 
 def test_a_fill_is_as_sure_as_the_match_is_of_the_color():

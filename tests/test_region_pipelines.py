@@ -13,10 +13,11 @@ from opdm.data.cel_clips import cel_clips
 from opdm.frames import read_frame, write_frame
 from opdm.layers import Layers
 from opdm.matching import Match, Matcher, is_same
+from opdm.motion import Motion
 from opdm.proposals import Ballot
-from opdm.region_pipelines import AnTPipeline, elect_colors, most_alike, settle
+from opdm.region_pipelines import AnTPipeline, elect_colors, most_alike, nearest_color, settle
 from opdm.segments import find_regions
-from opdm.staging import set_up
+from opdm.staging import Moved, fill_all, set_up
 from opdm.weights import embedded_networks
 
 RED, BLUE, GREEN = torch.tensor([[0.8, 0.2, 0.2], [0.2, 0.2, 0.8], [0.2, 0.8, 0.2]])
@@ -67,8 +68,10 @@ def test_the_vote_counts_paint_matches_and_agreement():
     regions = find_regions(three_rooms())
     fill = painted(RED, RED, RED)
     own, nothing = RED.expand(3, 3), torch.full((3, 3), torch.nan)
-    blue = Ballot(regions, painted(BLUE, BLUE, BLUE)[None], torch.ones(1, HEIGHT, WIDTH))
-    nobody = replace(blue, weights=torch.zeros(1, HEIGHT, WIDTH))
+    votes = Ballot(regions, painted(BLUE, BLUE, BLUE)[None], torch.ones(1, HEIGHT, WIDTH))
+    no_votes = replace(votes, weights=torch.zeros(1, HEIGHT, WIDTH))
+    still = Motion(torch.zeros(1, 1, 2, HEIGHT, WIDTH), torch.zeros(1, 1, 1, HEIGHT, WIDTH))
+    blue, nobody = (Moved(still, regions, ballot, fill_all(regions, ballot), []) for ballot in (votes, no_votes))
     for_red = Match(torch.tensor([[1.0, 0.0]] * 3), torch.stack([RED, BLUE]))
     for_blue = Match(torch.tensor([[0.1, 0.9]] * 3), torch.stack([RED, BLUE]))
     assert torch.equal(elect_colors(regions, fill, own, blue, [for_red]), own)
@@ -76,6 +79,21 @@ def test_the_vote_counts_paint_matches_and_agreement():
     assert torch.equal(elect_colors(regions, fill, own, nobody, [for_blue]), own)
     assert is_same(elect_colors(regions, fill, own, blue, [for_blue]), BLUE).all()  # two against one
     assert torch.equal(elect_colors(regions, fill, nothing, nobody, [for_blue]), BLUE.expand(3, 3))
+
+
+def test_a_mixture_is_no_color_of_the_keyframes():
+    regions = find_regions(three_rooms())
+    purple = (RED + BLUE) / 2 + torch.tensor([0.1, 0, 0])
+    nowhere = torch.full((1, 3), torch.nan)
+    unsure = Match(torch.full((3, 3), 1 / 3), torch.stack([GREEN, BLUE, RED]))
+    unmatched = Match(torch.zeros(3, 1), nowhere)
+    own = torch.stack([purple, purple, nowhere[0]])
+    assert torch.equal(nearest_color(own, [unsure, unmatched])[:2], RED.expand(2, 3))
+    assert nearest_color(own, [unsure])[2].isnan().all()
+    assert torch.equal(nearest_color(own[:2], [unmatched]), own[:2])
+    for_green = Match(torch.tensor([[0.4, 0.3, 0.3]] * 3), torch.stack([GREEN, BLUE, RED]))
+    painted_purple = painted(purple, purple, purple)
+    assert torch.equal(elect_colors(regions, painted_purple, own, None, [for_green]), GREEN.expand(3, 3))
 
 
 def test_flat_regions_are_outvoted_and_shaded_ones_stay():

@@ -48,11 +48,13 @@ def weights(folder):
     return load_file(folder / "pipeline" / "model" / "diffusion_pytorch_model.safetensors")
 
 
-def launch(*arguments, processes=1, wait=True, script=ROOT / "scripts" / "train.py", **environment):
-    if processes == 1:
-        command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
+def launch(*arguments, processes=1, wait=True, script=ROOT / "scripts" / "train.py", hosts=None, **environment):
+    """Several processes by torchrun, or, with a file of hosts, by MPI: accelerate knows no other way on CPUs."""
+    if processes == 1 or hosts is not None:
+        command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
         command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    else:  # accelerate starts several processes on GPUs, or through MPI
+        command += [] if hosts is None else ["--mpirun_hostfile", str(hosts)]
+    else:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command += [str(script), *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", **environment}
@@ -280,24 +282,16 @@ def test_two_processes_train_in_step_with_one(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("mpirun") is None, reason="needs MPI")
 def test_accelerate_launches_two_processes_through_mpi(tmp_path):
-    (tmp_path / "hosts").write_text("localhost slots=2\n")
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    command += ["--mpirun_hostfile", str(tmp_path / "hosts"), str(ROOT / "scripts" / "train.py")]
+    hosts = tmp_path / "hosts"
+    hosts.write_text("localhost slots=2\n")
     # Open MPI asks whoever is root, as in containers, whether it is meant so.
     allowed = dict.fromkeys(("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"), "1")
-    both = subprocess.run(
-        [*command, *TWO_BY_TWO, "2", "--output", str(tmp_path / "two")],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **allowed},
-        timeout=300,
-    )
+    both = launch(*TWO_BY_TWO, "2", "--output", tmp_path / "two", processes=2, hosts=hosts, **allowed)
     assert both.returncode == 0, both.stderr
     check_in_step(tmp_path)
 
 
-FOUR_STEPS = ["smoke", *SMALL[:-1], "2", "--steps", "4", "--objective.reverse.gradient", "one-step"]
+COMMON = ["smoke", *SMALL[:-1], "2", "--validate-every", "2", "--objective.reverse.gradient", "one-step"]
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_CPU_RAM_EFFICIENT_LOADING": "false"}
 UNITS = {"FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP", "FSDP_TRANSFORMER_CLS_TO_WRAP": "PyramidEncoder,UNet"}
 
@@ -305,15 +299,15 @@ UNITS = {"FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP", "FSDP_TRANSFORMER_CL
 @pytest.mark.slow
 def test_split_weights_train_in_step_with_whole_ones(tmp_path):
     """Two processes, each with half of every weight, stopped and resumed, against one that has all."""
-    for limit in (["--time-limit-s", "0"], []):
+    for steps in ("2", "4"):
         both = launch(
-            *[*FOUR_STEPS, "--batch-size", "2", "--output", tmp_path / "two", *limit],
+            *[*COMMON, "--batch-size", "2", "--steps", steps, "--output", tmp_path / "two"],
             processes=2,
             script=Path(__file__).with_name("fsdp_on_cpu.py"),
             **FSDP | UNITS,
         )
         assert both.returncode == 0, both.stderr
-    alone = launch(*FOUR_STEPS, "--batch-size", "4", "--output", tmp_path / "one")
+    alone = launch(*COMMON, "--batch-size", "4", "--steps", "4", "--output", tmp_path / "one")
     assert alone.returncode == 0, alone.stderr
     for one, two in zip(records(tmp_path / "one"), records(tmp_path / "two"), strict=True):
         assert one == pytest.approx(two, rel=1e-3)

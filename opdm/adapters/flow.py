@@ -4,13 +4,12 @@ import torch
 from torch import Tensor
 
 from opdm.adapters.contract import Adapter
-from opdm.checkpoint import Channels
+from opdm.checkpoint import RGB, Channels
 from opdm.conditions import Conditions
 from opdm.config import FlowAdapterConfig, UNetConfig
 from opdm.motion import FLOWS
 from opdm.reference_encoder import PyramidEncoder
 
-RGB = ("red", "green", "blue")
 FLOW_SCALE_PX = 32.0
 """Flow and its error are divided by this, so that they enter the network near one."""
 

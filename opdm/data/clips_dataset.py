@@ -14,6 +14,7 @@ from torch import Tensor
 from opdm.config import ClipsDataConfig
 from opdm.data.cel_dataset import make_cel_shot
 from opdm.data.clips import Clip, read_clips
+from opdm.data.clips.clip import OfPair
 from opdm.data.clips.trees import list_images
 from opdm.data.sample import Frame
 from opdm.data.shot_dataset import ShotDataset, TrueShot
@@ -97,24 +98,25 @@ class Window:
 
     def flow_px(self, i: int, j: int) -> Tensor:
         """True flow where the data have it, else zero."""
-        try:
-            if self.clip.flow_px is None:
-                raise KeyError
-            flow_px = self.clip.flow_px(self.places[i], self.places[j])
-        except KeyError:
+        flow_px = self._of_pair(self.clip.flow_px, i, j)
+        if flow_px is None:
             return torch.zeros(2, self.side, self.side)
         flow_px = self._cut(resize_flow(flow_px[None], self.size)[0])
         return flow_px * torch.tensor([-1.0 if self.is_mirrored else 1.0, 1.0])[:, None, None]
 
     def is_occluded(self, i: int, j: int) -> Tensor:
         """True occlusion where the data have it; else all of the frame, so that nothing learns from the zero flow."""
-        try:
-            if self.clip.is_occluded is None or self.clip.flow_px is None:
-                raise KeyError
-            hidden = self.clip.is_occluded(self.places[i], self.places[j])
-        except KeyError:
+        hidden = None if self.clip.flow_px is None else self._of_pair(self.clip.is_occluded, i, j)
+        if hidden is None:
             return torch.ones(self.side, self.side, dtype=torch.bool)
         return self._cut(resize(hidden[None].float(), self.size))[0] > 0.5
+
+    def _of_pair(self, source: OfPair | None, i: int, j: int) -> Tensor | None:
+        """What the clip knows of frame i with respect to frame j, if it does."""
+        try:
+            return None if source is None else source(self.places[i], self.places[j])
+        except KeyError:
+            return None
 
     def _cut(self, image: Tensor) -> Tensor:
         """The window of an image (C, H, W)."""

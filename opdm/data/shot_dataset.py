@@ -11,25 +11,20 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from opdm.ant import load_ant
-from opdm.conditions import build_conditions, build_moved_conditions
 from opdm.config import ShotDataConfig
 from opdm.data.line_augmentation import choose_augmentation, mix_lines
 from opdm.data.sample import Frame
 from opdm.data.training import Batch
-from opdm.flow import track_px
+from opdm.flow import TRACKING_SIDE, track_px
 from opdm.frames import resize
 from opdm.layers import Layers
 from opdm.line_style import choose_extractor
 from opdm.lines import CLASSICAL, extract_lines
 from opdm.matching import Matcher
-from opdm.motion import estimate_motion
-from opdm.proposals import cast_votes, fill_by_vote
-from opdm.segments import find_regions
+from opdm.staging import set_up, working_size
 
 HELD_OUT = 2**40
 """Samples from this index on are never trained on."""
-TRACKING_SIDE = 160
-"""Shorter side, in pixels, at which motion is handed on from drawing to drawing."""
 
 
 class TrueShot(Protocol):
@@ -156,19 +151,19 @@ class ShotDataset(Dataset[Batch]):
     def _whole_sample(self, keyed: KeyedShot, target: int, ends: list[int]) -> Batch:
         keyframe_places = [keyed.places[end] for end in ends]
         keyframes = [Layers(keyed.colors[place], keyed.lines[place]) for place in keyframe_places]
+        tracks_px = None if keyed.tracks_px is None else keyed.tracks_px[target][[int(end > 0) for end in ends]]
         lines = keyed.lines[target]
-        if self.uses_motion:
-            tracks_px = None if keyed.tracks_px is None else keyed.tracks_px[target][[int(end > 0) for end in ends]]
-            motion = estimate_motion(lines, torch.stack([k.lines for k in keyframes]), tracks_px)
-            regions = find_regions(lines)
-            fills = [fill_by_vote(cast_votes(keyframes, motion, regions))]
-            if self.matcher is not None:
-                fills += [self.matcher(lines, regions, keyframe).fill for keyframe in keyframes]
-            conditions = build_moved_conditions(lines, keyframes, motion, regions, fills)
-        else:
-            conditions = build_conditions(lines, keyframes)
+        stage = set_up(
+            lines,
+            keyframes,
+            shorter_side=min(lines.shape[-2:]),
+            multiple=1,
+            uses_motion=self.uses_motion,
+            tracks_px=tracks_px,
+            matcher=self.matcher,
+        )
         return Batch(
-            conditions=conditions,
+            conditions=stage.conditions,
             target=keyed.colors[target],
             true_flow_px=torch.stack([keyed.shot.flow_px(target, place) for place in keyframe_places]),
             is_occluded=torch.stack([keyed.shot.is_occluded(target, place)[None] for place in keyframe_places]),
@@ -193,8 +188,8 @@ def crop(sample: Batch, side: int, random: np.random.Generator) -> Batch:
 def track_both_ways(places: list[int], lines: dict[int, Tensor]) -> dict[int, Tensor]:
     """Tracks of every drawing to the first and to the last, (2, 2, h, w) in pixels of their own size."""
     height, width = lines[places[0]].shape[-2:]
-    shrink = min(1, TRACKING_SIDE / min(height, width))
-    small = [resize(lines[place], (round(height * shrink), round(width * shrink))) for place in places]
+    size = working_size((height, width), TRACKING_SIDE)
+    small = [resize(lines[place], size) for place in places]
     to_first, to_last = track_px(small), track_px(small[::-1])[::-1]
     return {place: torch.stack(pair) for place, *pair in zip(places, to_first, to_last, strict=True)}
 
