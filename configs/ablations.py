@@ -7,7 +7,7 @@ scores and its text allow one reading.
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from configs.opdm import OPDM, OPDM_RUNS
+from configs.opdm import OPDM, OPDM_RUNS, OPDM_SMALL, SMALL_OBJECTIVE
 from configs.pretraining import OFFSETS, PRETRAINING_RUNS
 from opdm.config import (
     AdapterConfig,
@@ -18,6 +18,7 @@ from opdm.config import (
     IdentityAdapterConfig,
     JointObjectiveConfig,
     ModelConfig,
+    NoiseHeadConfig,
     OffsetAdapterConfig,
     OptimizerConfig,
     RaftAdapterConfig,
@@ -68,6 +69,23 @@ def reverse(**settings: object) -> JointObjectiveConfig:
     return JointObjectiveConfig(perceptual_weight=0, reverse=ReverseConfig(**settings))  # type: ignore[arg-type]
 
 
+SMALL = OPDM_RUNS["opdm-small"]
+
+
+def small(
+    description: str,
+    *,
+    model: ModelConfig = OPDM_SMALL,
+    gradient: Literal["full", "one-step", "none"] = "one-step",
+) -> Run:
+    """The run of the package's weights with another model or another reverse pass."""
+    objective = replace(SMALL_OBJECTIVE, reverse=ReverseConfig(gradient=gradient))
+    return replace(SMALL, description=description, model=model, objective=objective)
+
+
+SMALL_OFFSETS = replace(
+    OPDM_SMALL, adapter=OffsetAdapterConfig(kernel_size=3, widths=OPDM_SMALL.unet.widths, blocks_per_level=2)
+)
 NO_OFFSETS = replace(OPDM, adapter=IdentityAdapterConfig())
 FRAME_HEAD = replace(OPDM, head=FrameHeadConfig())
 NO_REVERSE = reverse(gradient="none")
@@ -141,6 +159,17 @@ ABLATIONS = (
     Ablation("switches", "inject-every-block", paper("Features are added in every block of the encoder.",
              model=replace(OPDM, unet=replace(OPDM.unet, injection="every_block")))),
     Ablation("switches", "opdm", PAPER),
+    Ablation("small", "opdm-small", SMALL),
+    Ablation("small", "small-joint", small("opdm-small, trained through its ten steps.",
+             model=replace(OPDM_SMALL, sampling_steps=10), gradient="full")),
+    Ablation("small", "small-noise", small("opdm-small without a reverse pass: the noise loss alone.",
+             gradient="none")),
+    Ablation("small", "small-offsets", small("opdm-small with the paper's adapter in the place of the flow.",
+             model=SMALL_OFFSETS)),
+    Ablation("small", "small-offsets-joint", small("opdm-small with the paper's adapter, trained through ten steps.",
+             model=replace(SMALL_OFFSETS, sampling_steps=10), gradient="full")),
+    Ablation("small", "small-frame", small("opdm-small without a choice among proposals: it predicts the frame.",
+             model=replace(OPDM_SMALL, head=FrameHeadConfig()))),
 )  # fmt: skip
 GROUPS = tuple(dict.fromkeys(ablation.group for ablation in ABLATIONS))
 
@@ -187,13 +216,19 @@ def tiny_adapter(config: AdapterConfig) -> AdapterConfig:
 
 
 TINY = "-tiny"
-ESTIMATORS = {5: "offset-pretraining", 3: "offset-pretraining-3", 1: "offset-pretraining-1"}
-"""The run that trains the estimator of N x N offsets."""
 ESTIMATOR_RUNS = {
-    ESTIMATORS[5]: OFFSETS,
-    ESTIMATORS[3]: replace(OFFSETS, description="Estimator of 3 x 3 offsets for kernel-3.", model=kernel(3)),
-    ESTIMATORS[1]: replace(OFFSETS, description="Estimator of single offsets for kernel-1.", model=kernel(1)),
+    "offset-pretraining": OFFSETS,
+    "offset-pretraining-3": replace(OFFSETS, description="Estimator of 3 x 3 offsets for kernel-3.", model=kernel(3)),
+    "offset-pretraining-1": replace(OFFSETS, description="Estimator of single offsets for kernel-1.", model=kernel(1)),
+    "offset-pretraining-small": replace(
+        SMALL,
+        description="Estimator for small-offsets.",
+        model=replace(SMALL_OFFSETS, head=NoiseHeadConfig()),  # which needs no proposals
+        objective=OFFSETS.objective,
+    ),
 }
+ESTIMATORS = {run.model.adapter: name for name, run in ESTIMATOR_RUNS.items() if isinstance(run.model, ModelConfig)}
+"""The run that trains what an adapter has frozen into it."""
 
 FULL_RUNS = {ablation.name: ablation.run for ablation in ABLATIONS} | PRETRAINING_RUNS | ESTIMATOR_RUNS
 TINY_RUNS = {

@@ -48,6 +48,9 @@ DCM_SMALL = replace(
 )
 
 SMALL_DATA = CelDataConfig(shot_sizes=(192, 256), crop_size=160)
+SMALL_OBJECTIVE = JointObjectiveConfig(
+    perceptual_weight=0, last_timestep_share=0.5, reverse=ReverseConfig(gradient="one-step")
+)
 SMALL_OPTIMIZER = OptimizerConfig(lr=4e-4, warmup_steps=200, decay="cosine", ema_decay=0.999)
 
 OPDM_TINY = ModelConfig(
@@ -63,9 +66,7 @@ OPDM_TINY = ModelConfig(
 SMALL = Run(
     description="The weights inside the package: 5 M parameters, trained on a CPU.",
     model=OPDM_SMALL,
-    objective=JointObjectiveConfig(
-        perceptual_weight=0, last_timestep_share=0.5, reverse=ReverseConfig(gradient="one-step")
-    ),
+    objective=SMALL_OBJECTIVE,
     data=SMALL_DATA,
     optimizer=SMALL_OPTIMIZER,
     steps=1800,

@@ -3,6 +3,7 @@
     python scripts/sweep.py table-3 --size tiny --seeds 2
     python scripts/sweep.py all --size full --protocol atd12k-224 --data ATD-12K
     python scripts/sweep.py gradient --size tiny --minutes 3
+    python scripts/sweep.py small --size full --minutes 20 --sampling-steps 1 2 4 10
     python scripts/sweep.py kernel --size tiny --fields --objective.perceptual-weight 0
 
 Each row is a run of configs/ablations.py. OUTPUT/ROW/SEED/ holds its training and its scores; table.md, table.csv and
@@ -50,6 +51,8 @@ class Settings:
     clips: int | None
     minutes: float | None
     """What every training may last; None: the steps of its run."""
+    sampling_steps: tuple[int, ...]
+    """Each row is scored with so many denoising steps; of none, with its own."""
     fields: tuple[str, ...]
     """Options for every training, as scripts/train.py takes them."""
 
@@ -78,10 +81,10 @@ class Job:
     @property
     def estimator(self) -> "Job | None":
         """The training of the offset estimator that this one needs first."""
-        adapter = self.run.model.adapter
+        adapter = RUNS[self.name].model.adapter
         if self.is_estimator or not isinstance(adapter, OffsetAdapterConfig):
             return None
-        return Job(ESTIMATORS[adapter.kernel_size], self.seed, self.settings)
+        return Job(ESTIMATORS[adapter], self.seed, self.settings)
 
     @property
     def training(self) -> list[str]:
@@ -100,13 +103,10 @@ class Job:
     @property
     def scoring(self) -> list[str]:
         """The command that scores it."""
+        pipeline = self.folder / "run" / "pipeline"
         command = [sys.executable, "eval/evaluate.py", "--protocol", self.settings.protocol]
-        command += [
-            "--methods",
-            f"{self.name}={self.folder / 'run' / 'pipeline'}",
-            "--output",
-            str(self.folder / "eval"),
-        ]
+        command += ["--output", str(self.folder / "eval"), "--methods"]
+        command += [f"{self.name}{at}={pipeline}{at}" for at in [f"@{n}" for n in self.settings.sampling_steps] or [""]]
         command += ["--data", str(self.settings.data)] if self.settings.data else []
         return command + (["--clips", str(self.settings.clips)] if self.settings.clips else [])
 
@@ -144,6 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = choose_rows(options.groups)
         if options.seeds < 1:
             raise InputError(f"--seeds {options.seeds}: give at least one")
+        if any(steps < 1 for steps in options.sampling_steps):
+            raise InputError(f"--sampling-steps {' '.join(map(str, options.sampling_steps))}: give at least one")
         if options.minutes is not None and options.minutes <= 0:
             raise InputError(f"--minutes {options.minutes:g}: give more than 0")
     except InputError as error:
@@ -156,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.data and options.data.resolve(),
         options.clips,
         options.minutes,
+        tuple(options.sampling_steps),
         tuple(options.fields),
     )
     jobs = [Job(name, seed, settings) for seed in range(options.seeds) for name in dict.fromkeys(r.name for r in rows)]
@@ -183,6 +186,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--protocol", help=f"of eval/evaluate.py (default: {PROTOCOL})")
     parser.add_argument("--data", type=Path, help="folder of the protocol's data set")
     parser.add_argument("--clips", type=int, help="score on so many clips only")
+    parser.add_argument(
+        "--sampling-steps",
+        type=int,
+        nargs="+",
+        default=[],
+        help="denoising steps to score with (default: the run's own)",
+    )
     parser.add_argument(
         "--fields", nargs=argparse.REMAINDER, default=[], help="options for every training, last of all"
     )

@@ -28,10 +28,14 @@ class Result:
     """Why there are no scores."""
 
     def scores(self) -> dict[str, float]:
-        """Means over frames, by name."""
+        """Means over frames, by name; where the denoising steps were asked for, by NAME@STEPS."""
         report = json.loads((self.folder / "eval" / "report.json").read_text(encoding="utf-8"))
-        (method,) = report["methods"].values()
-        return {name: summary["mean"] for name, summary in method["mean"].items() if summary}
+        return {
+            name + label.removeprefix(self.name): summary["mean"]
+            for label, method in report["methods"].items()
+            for name, summary in method["mean"].items()
+            if summary
+        }
 
     def records(self) -> list[dict[str, float]]:
         """The lines of metrics.jsonl."""

@@ -24,7 +24,7 @@ def main() -> int:
     if name in ("-h", "--help"):
         shown = {name: run.description for name, run in RUNS.items() if not name.endswith(TINY)}
         shown["RUN-tiny"] = "Most of these at a size that trains in minutes on two cores."
-        print(__doc__ + "\n\nruns:\n" + "\n".join(f"  {name:<24}{text}" for name, text in shown.items()))
+        print(__doc__ + "\n\nruns:\n" + "\n".join(f"  {name:<26}{text}" for name, text in shown.items()))
         print("\n`scripts/train.py RUN --help` lists the fields of a run.")
         return 0
     if name not in RUNS:

@@ -10,7 +10,7 @@ import pytest
 
 import sweep
 from configs import RUNS
-from configs.ablations import ABLATIONS, ESTIMATORS, GROUPS, TINY
+from configs.ablations import ABLATIONS, GROUPS, TINY
 from sweep_report import CURVE
 
 
@@ -30,7 +30,9 @@ class Machine:
         if "eval/evaluate.py" in command:
             seed = int(folder.parent.name)
             mean = {"psnr": {"mean": 20.0 + seed}, "ssim": None}
-            (folder / "report.json").write_text(json.dumps({"methods": {"x": {"mean": mean}}}))
+            methods = command[command.index("--methods") + 1 :]
+            report = {"methods": {method.partition("=")[0]: {"mean": mean} for method in methods}}
+            (folder / "report.json").write_text(json.dumps(report))
         else:
             lines = [{"step": 1, "seconds_per_step": 0.5, "peak_memory_mib": 100.0}, {"step": 2, CURVE: 21.5}]
             (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -71,7 +73,7 @@ def test_a_sweep_trains_each_run_once_and_scores_it(machine, tmp_path, capsys):
     assert sweep.main(["table-3", "why-joint", "--seeds", "2", "--output", str(tmp_path)]) == 0
     trained = [command for command, _ in machine.commands if "scripts/train.py" in command]
     names = [command[command.index("scripts/train.py") + 1] for command in trained]
-    assert names[:2] == [ESTIMATORS[5] + TINY] * 2, "estimators come first, one for each seed"
+    assert names[:2] == ["offset-pretraining" + TINY] * 2, "estimators come first, one for each seed"
     rows = {ablation.name for ablation in ABLATIONS if ablation.group in ("table-3", "why-joint")}
     assert sorted(names[2:]) == sorted(2 * [name + TINY for name in rows])
     row = rows_of(tmp_path)["table-3", "v4"]
@@ -83,7 +85,7 @@ def test_a_sweep_trains_each_run_once_and_scores_it(machine, tmp_path, capsys):
 
 
 def test_the_estimator_is_frozen_into_runs_with_offsets_only(machine, tmp_path):
-    sweep.main(["table-3", "kernel", "--output", str(tmp_path)])
+    sweep.main(["table-3", "kernel", "small", "--output", str(tmp_path)])
     frozen = {}
     for command, _ in machine.commands:
         if "scripts/train.py" in command:
@@ -93,6 +95,8 @@ def test_the_estimator_is_frozen_into_runs_with_offsets_only(machine, tmp_path):
     assert frozen["v1"] is None
     assert frozen["opdm"] == "offset-pretraining"
     assert frozen["kernel-3"] == "offset-pretraining-3"
+    assert frozen["opdm-small"] is None
+    assert frozen["small-offsets"] == "offset-pretraining-small"
 
 
 def test_the_estimator_learns_from_the_same_data(machine, tmp_path):
@@ -111,7 +115,7 @@ def test_done_rows_are_not_done_again(machine, tmp_path):
     machine.commands.clear()
     sweep.main(arguments)
     # A training that is complete ends at once; only estimators, which have no scores, are asked again.
-    assert all(any(ESTIMATORS[5] in word for word in command) for command, _ in machine.commands)
+    assert all(any("offset-pretraining" in word for word in command) for command, _ in machine.commands)
     sweep.main([*arguments, "--fields", "--steps", "7"])
     assert any("7" in command for command, _ in machine.commands), "other fields are another sweep"
 
@@ -138,6 +142,15 @@ def test_rows_of_equal_time_get_the_steps_that_fit(machine, tmp_path):
     machine.commands.clear()
     sweep.main(["table-3", "--minutes", "2", "--output", str(tmp_path)])
     assert not any("240" in command for command, _ in machine.commands), "trained already"
+
+
+def test_rows_are_scored_with_the_steps_that_are_asked_for(machine, tmp_path):
+    sweep.main(["steps", "--sampling-steps", "1", "10", "--output", str(tmp_path)])
+    scored = [command for command, _ in machine.commands if "eval/evaluate.py" in command]
+    pipeline = tmp_path / "opdm" / "0" / "run" / "pipeline"
+    assert [f"opdm@1={pipeline}@1", f"opdm@10={pipeline}@10"] in [command[-2:] for command in scored]
+    row = rows_of(tmp_path)["steps", "opdm"]
+    assert row["psnr@1"] and row["psnr@10"] and "psnr" not in row
 
 
 def test_every_gpu_gets_work(machine, tmp_path, monkeypatch):
@@ -169,6 +182,7 @@ def test_the_page_opens_offline(machine, tmp_path):
         (["table-3", "--minutes", "0"], "--minutes 0: give more than 0"),
         (["table-9"], "no group is called table-9; there are all, table-2"),
         (["steps", "--seeds", "0"], "at least one"),
+        (["steps", "--sampling-steps", "1", "0"], "--sampling-steps 1 0: give at least one"),
     ],
 )
 def test_bad_requests_get_one_line(machine, tmp_path, capsys, arguments, message):
