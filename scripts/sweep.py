@@ -131,7 +131,7 @@ def fields_of_data(fields: Sequence[str]) -> list[str]:
     kept, is_kept = [], False
     for word in fields:
         if word.startswith("--"):
-            is_kept = word == "--clips" or word.startswith("--data.")
+            is_kept = word.partition("=")[0] == "--clips" or word.startswith("--data.")
         if is_kept:
             kept.append(word)
     return kept

@@ -3,6 +3,7 @@
 The same command again resumes. Runs train on generated shots, or, with --clips, on a data set.
 """
 
+import argparse
 import contextlib
 import io
 import re
@@ -14,8 +15,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from configs import RUNS
 from configs.ablations import TINY
 from opdm.config import Run, on_clips
-
-CLIPS = "--clips"
 
 
 def main() -> int:
@@ -44,12 +43,14 @@ def parse_fields(name: str, arguments: list[str]) -> Run:
     import tyro
 
     run, complaint = RUNS[name], io.StringIO()
-    if CLIPS in arguments:
-        place = arguments.index(CLIPS)
-        if place + 1 == len(arguments):
-            raise ValueError(f"{CLIPS}: give the folder of the data set")
-        run = on_clips(run, arguments[place + 1])
-        arguments = arguments[:place] + arguments[place + 2 :]
+    clips = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    clips.add_argument("--clips")
+    try:
+        found, arguments = clips.parse_known_args(arguments)
+    except argparse.ArgumentError:
+        raise ValueError("--clips: give the folder of the data set") from None
+    if found.clips is not None:
+        run = on_clips(run, found.clips)
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+import train
+from configs import RUNS
 from opdm.config import ClipsDataConfig
 from opdm.data.cel_animation import CelShot
 from opdm.data.cel_clips import cel_clips
@@ -47,6 +49,16 @@ def test_whole_groups_are_held_out(root):
 def test_who_leaves_nothing_is_told(root, held_out):
     with pytest.raises(ValueError, match=r"data.held_out: .*; name the clips .* of cat, dog"):
         dataset(root, held_out=held_out)
+
+
+@pytest.mark.parametrize("words", [["--clips", "shots"], ["--clips=shots"]])
+def test_a_run_is_put_on_clips(words):
+    run = train.parse_fields("opdm-small", ["--steps", "7", *words, "--data.cache", "made"])
+    assert (run.steps, run.data.root, run.data.cache) == (7, "shots", "made")
+    assert run.data.crop_size == RUNS["opdm-small"].data.crop_size
+    for nothing in (["--clips"], ["--clips", "--steps", "7"]):
+        with pytest.raises(ValueError, match="--clips: give the folder"):
+            train.parse_fields("opdm-small", nothing)
 
 
 def test_clips_that_are_too_short_are_told(tmp_path):
