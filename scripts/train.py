@@ -64,6 +64,8 @@ def parse_fields(name: str, arguments: list[str]) -> Run:
         if not stop.code:
             raise
         words = " ".join(re.sub(r"[─│╭╮╰╯]", " ", complaint.getvalue()).split())
+        # The title of its box is also how what is in it begins.
+        words = re.sub(r"^(.+) (?=\1)", "", words)
         raise ValueError(words.split(" For full helptext")[0]) from None
 
 
