@@ -88,6 +88,7 @@ def sample(options: argparse.Namespace) -> int:
                 results.begin(record, overwrite=options.overwrite)
             results.save(outcome)
             painted.append(outcome.drawing)
+            del outcome  # it is large, and would stay while the next drawing is painted
     if painted or finished:
         write_overviews(options, shot, [*painted, *finished], results)
     return conclude(options, painted, finished, failures)
@@ -143,6 +144,7 @@ def watch(
                     told = True
                 yield outcome
                 bar.update()
+                del outcome  # as whoever asked for it has let go of it
     except torch.OutOfMemoryError as error:
         raise InputError(f"{options.device}: out of memory; take a smaller --size or --batch-size") from error
 

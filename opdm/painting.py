@@ -207,10 +207,14 @@ def paint(
         except FrameError as error:
             yield Failed(drawing.path, str(error))
             continue
-        if batch and (len(batch) == settings.batch_size or batch[0].stage.size != prepared.stage.size):
+        if batch and batch[0].stage.size != prepared.stage.size:
             yield from paint_batch(batch, pipeline, settings, palette)
             batch = []
         batch.append(prepared)
+        del prepared  # or it would stay in memory while the next one is set up
+        if len(batch) == settings.batch_size:
+            yield from paint_batch(batch, pipeline, settings, palette)
+            batch = []
     if batch:
         yield from paint_batch(batch, pipeline, settings, palette)
 
