@@ -7,7 +7,7 @@ scores and its text allow one reading.
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from configs.opdm import OPDM, OPDM_RUNS, OPDM_SMALL, SMALL_OBJECTIVE
+from configs.opdm import OPDM, OPDM_RUNS, OPDM_SMALL, SMALL, SMALL_OBJECTIVE
 from configs.pretraining import OFFSETS, PRETRAINING_RUNS
 from opdm.config import (
     AdapterConfig,
@@ -67,9 +67,6 @@ def paper(
 def reverse(**settings: object) -> JointObjectiveConfig:
     """The paper's objective with another reverse pass, and without the perceptual loss, as in v2 and v4."""
     return JointObjectiveConfig(perceptual_weight=0, reverse=ReverseConfig(**settings))  # type: ignore[arg-type]
-
-
-SMALL = OPDM_RUNS["opdm-small"]
 
 
 def small(

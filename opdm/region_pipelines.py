@@ -12,7 +12,7 @@ from torch import Tensor
 
 from opdm.ant import AnT
 from opdm.compositing import compose
-from opdm.exact_fill import repaint
+from opdm.exact_fill import entry_colors, repaint
 from opdm.layers import Layers, lay_lines
 from opdm.matching import Match, Matcher, is_same
 from opdm.pipeline import OPDMPipeline
@@ -37,13 +37,11 @@ def most_alike(matches: Sequence[Match]) -> Tensor:
 
 
 def nearest_color(colors: Tensor, matches: Sequence[Match]) -> Tensor:
-    """The color of the keyframes' regions that is nearest to each of colors (S, 3); NaN stays, and all without one."""
+    """The color of the keyframes' regions that is nearest to each of colors (S, 3), which stay where there is none."""
     palette = torch.cat([match.colors for match in matches])
     palette = palette[~palette.isnan().any(dim=1)]
-    if not len(palette):
-        return colors
-    entries = choose_entries(colors, palette)
-    return torch.where(entries[:, None] < 0, colors, palette[entries])
+    nearest = entry_colors(palette, choose_entries(colors, palette))
+    return torch.where(nearest.isnan(), colors, nearest)
 
 
 def elect_colors(regions: Tensor, fill: Tensor, own: Tensor, moved: Moved | None, matches: Sequence[Match]) -> Tensor:

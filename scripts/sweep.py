@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs import RUNS
 from configs.ablations import ABLATIONS, ESTIMATORS, GROUPS, TINY, Ablation
-from opdm.config import OffsetAdapterConfig, Run
+from opdm.config import OffsetAdapterConfig
 from opdm.errors import InputError
 from sweep_report import Result, write_reports
 
@@ -67,11 +67,6 @@ class Job:
     settings: Settings
     steps: int | None = None
     """Of its training; None: those of its run."""
-
-    @property
-    def run(self) -> Run:
-        """As configs/ has it."""
-        return RUNS[self.name + SUFFIX[self.settings.size]]
 
     @property
     def folder(self) -> Path:

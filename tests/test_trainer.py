@@ -297,14 +297,15 @@ UNITS = {"FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP", "FSDP_TRANSFORMER_CL
 
 
 @pytest.mark.slow
-def test_split_weights_train_in_step_with_whole_ones(tmp_path):
+@pytest.mark.parametrize("policy", [{}, UNITS], ids=["one unit", "units within"])
+def test_split_weights_train_in_step_with_whole_ones(tmp_path, policy):
     """Two processes, each with half of every weight, stopped and resumed, against one that has all."""
     for steps in ("2", "4"):
         both = launch(
             *[*COMMON, "--batch-size", "2", "--steps", steps, "--output", tmp_path / "two"],
             processes=2,
             script=Path(__file__).with_name("fsdp_on_cpu.py"),
-            **FSDP | UNITS,
+            **FSDP | policy,
         )
         assert both.returncode == 0, both.stderr
     alone = launch(*COMMON, "--batch-size", "4", "--steps", "4", "--output", tmp_path / "one")
