@@ -14,7 +14,7 @@ from opdm.layers import Layers, lay_lines
 from opdm.motion import FLOWS, Motion, resize_flow
 from opdm.region_colors import SAME_COLOR, color_distance, sum_by_region
 from opdm.segments import fill_regions, vote_colors
-from opdm.warp import backward_warp
+from opdm.warp import backward_warp, warp_color
 
 VOTE_FALLOFF_PX = 2.0
 """Forward-backward error at which a moved keyframe's vote counts half."""
@@ -54,11 +54,11 @@ def each_proposal(
     """
     paints, inks = torch.zeros_like(keyframes[0].color), torch.zeros_like(keyframes[0].color)
     for keyframe, flows in zip(keyframes, motion.flow_px, strict=True):
-        layers = torch.cat([keyframe.color, keyframe.paint, keyframe.ink])[None]  # (1, 9, H, W)
+        layers = torch.cat([keyframe.paint, keyframe.ink])[None]  # (1, 6, H, W)
         for flow_px in flows:
             flow_here_px = resize_flow(flow_px[None], (lines.shape[-2], lines.shape[-1]))
-            color, paint, ink = backward_warp(layers, flow_here_px)[0].split(3)
-            yield color
+            yield warp_color(keyframe.color[None], flow_here_px)[0]
+            paint, ink = backward_warp(layers, flow_here_px)[0].split(3)  # even within a layer: bilinear is enough
             yield lay_lines(paint, ink, lines)
             paints += paint / (len(keyframes) * FLOWS)
             inks += ink / (len(keyframes) * FLOWS)

@@ -14,6 +14,16 @@ def backward_warp(frame: Tensor, flow_px: Tensor) -> Tensor:
     return F.grid_sample(frame, grid.to(frame.dtype), mode="bilinear", padding_mode="border", align_corners=True)
 
 
+def warp_color(frame: Tensor, flow_px: Tensor) -> Tensor:
+    """As `backward_warp`, but bicubic and kept within [0, 1]: bilinear samples blur what they move.
+
+    frame: (B, 3, H, W) in [0, 1]. flow_px: (B, 2, H, W). Returns (B, 3, H, W).
+    """
+    grid = sampling_grid(flow_px)
+    moved = F.grid_sample(frame, grid.to(frame.dtype), mode="bicubic", padding_mode="border", align_corners=True)
+    return moved.clamp(0, 1)
+
+
 def sampling_grid(flow_px: Tensor) -> Tensor:
     """The (B, H, W, 2) grid in [-1, 1] that `torch.nn.functional.grid_sample` takes with align_corners=True."""
     height, width = flow_px.shape[-2:]

@@ -54,7 +54,7 @@ def test_drawn_lines_stay_where_they_are_drawn_though_the_motion_is_wrong():
     motion = shifted(0, 1)
     fill = fill_by_vote(cast_votes(keyframes, motion, regions))
     moved, relined, *_, voted = each_proposal(target.lines, keyframes, motion, regions, [fill])
-    assert torch.equal(moved, keyframes[0].color)
+    assert torch.allclose(moved, keyframes[0].color, atol=1e-5)
     on_line = target.lines[0] == 0
     assert relined[:, on_line].max() < 0.05
     assert (voted - target.color).abs().max() < 0.05, "most of each region has the right color, so all of it gets that"

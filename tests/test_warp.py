@@ -2,7 +2,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import deform_conv2d
 
-from opdm.warp import backward_warp, forward_backward_error_px, mean_offset_px
+from opdm.warp import backward_warp, forward_backward_error_px, mean_offset_px, warp_color
 
 
 def test_zero_flow_leaves_the_frame_unchanged():
@@ -35,6 +35,28 @@ def test_subpixel_flow_agrees_with_a_loop():
                 + corners[1, 1] * fx * fy
             )
             assert abs(float(warped[0, 0, y, x]) - float(expected)) < 1e-5
+
+
+def test_colors_keep_their_detail_when_they_move_by_parts_of_a_pixel():
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+
+    def pattern(shift):
+        """Waves four to seven pixels long, which can be drawn at any place."""
+        return (0.5 + 0.2 * torch.sin((x + shift) * 1.4) + 0.2 * torch.cos((x + shift) * 0.9 + y)).expand(1, 3, -1, -1)
+
+    flow_px = torch.zeros(1, 2, 32, 32)
+    flow_px[:, 0] = 0.5
+    inner = (..., slice(4, -4), slice(4, -4))
+    errors = [(warp(pattern(0), flow_px) - pattern(0.5))[inner].abs().mean() for warp in (warp_color, backward_warp)]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_moved_colors_stay_colors():
+    frame = (torch.rand(1, 3, 16, 16) > 0.5).float()
+    flow_px = torch.rand(1, 2, 16, 16) * 4 - 2
+    moved = warp_color(frame, flow_px)
+    assert moved.min() >= 0 and moved.max() <= 1
+    assert torch.allclose(warp_color(frame, flow_px.round()), backward_warp(frame, flow_px.round()), atol=1e-4)
 
 
 def test_consistent_flows_have_no_forward_backward_error():
