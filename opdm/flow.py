@@ -13,7 +13,7 @@ from torch import Tensor
 
 ENCODINGS = 2
 """Images per drawing: blurred ink, and distance to ink."""
-TRACKING_SIDE = 160
+TRACKING_SIDE = 320
 """Shorter side, in pixels, at which motion is handed on from drawing to drawing."""
 
 

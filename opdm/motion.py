@@ -14,7 +14,10 @@ from opdm.warp import forward_backward_error_px
 FLOWS = 3
 """Estimates per keyframe: on blurred ink and on the distance to ink from where the tracks lead, and on the distance
 from zero."""
-LARGEST_SIDE = 480
+ENLARGEMENT = 2
+"""Of drawings before their motion is estimated: dense inverse search ends at half the size it is given, and a distance
+to ink that is counted in whole pixels hides what lies between them."""
+LARGEST_SIDE = 720
 """Shorter side, in pixels, up to which motion is estimated; it is smooth enough to be enlarged from there."""
 
 
@@ -35,17 +38,18 @@ class Motion:
 def estimate_motion(lines: Tensor, keyframe_lines: Tensor, tracks_px: Tensor | None = None) -> Motion:
     """Estimate the motion from a drawing to its keyframes.
 
-    lines (1, H, W) and keyframe_lines (K, 1, H, W), in [0, 1], any size; beyond `LARGEST_SIDE` they are shrunk.
+    lines (1, H, W) and keyframe_lines (K, 1, H, W), in [0, 1], any size; they are enlarged, but not
+    beyond `LARGEST_SIDE`, and shrunk where they are larger.
     tracks_px (K, 2, h, w), of any size, is where `opdm.flow.track_px` leads, where there are drawings between.
     """
     size = lines.shape[-2], lines.shape[-1]
-    shrink = min(1, LARGEST_SIDE / min(size))
-    small = round(size[0] * shrink), round(size[1] * shrink)
-    encoded = encode_lines(resize(lines, small))
-    starts = [None] * len(keyframe_lines) if tracks_px is None else list(to_arrays(resize_flow(tracks_px, small)))
+    scale = min(ENLARGEMENT, LARGEST_SIDE / min(size))
+    searched = round(size[0] * scale), round(size[1] * scale)
+    encoded = encode_lines(resize(lines, searched))
+    starts = [None] * len(keyframe_lines) if tracks_px is None else list(to_arrays(resize_flow(tracks_px, searched)))
     there, back = [], []
     for drawing, start in zip(keyframe_lines, starts, strict=True):
-        forward, backward = search_both_ways(encoded, encode_lines(resize(drawing, small)), start)
+        forward, backward = search_both_ways(encoded, encode_lines(resize(drawing, searched)), start)
         there.append(forward)
         back.append(backward)
     flow_px, back_px = torch.stack(there), torch.stack(back)  # (K, FLOWS, 2, h, w)
