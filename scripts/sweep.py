@@ -9,7 +9,8 @@
 Each row is a run of configs/ablations.py. OUTPUT/ROW/SEED/ holds its training and its scores; table.md, table.csv and
 sweep.html show them all, and are written anew whenever a row is done. The same command continues after a kill. As many
 rows train at once as there are GPUs, or one on the CPU; one that fails says so in its row and stops nothing else.
---minutes compares at equal cost: what a step of each row takes is measured first, and it gets as many as fit.
+--minutes compares at equal cost: what a step of each training takes is measured first, and it gets as many as fit;
+an offset estimator, which several rows may share, has the same time before them.
 """
 
 import argparse
@@ -247,7 +248,7 @@ def run_job(job: Job, device: str | None) -> Result:
     """Train and score one job; a failure is part of the result."""
     job.folder.mkdir(parents=True, exist_ok=True)
     try:
-        if job.settings.minutes is not None and not job.is_estimator:
+        if job.settings.minutes is not None:
             job = replace(job, steps=count_steps(job, job.settings.minutes, device))
         if not is_complete(job):
             for command in [job.training] if job.is_estimator else [job.training, job.scoring]:

@@ -139,9 +139,12 @@ def test_rows_of_equal_time_get_the_steps_that_fit(machine, tmp_path):
             )
     # The machine says that a step takes half a second.
     assert steps == {"probe": {sweep.PROBE_STEPS}, "0": {240}}
+    estimator = "offset-pretraining" + TINY
+    assert any({estimator, "240"} <= set(command) for command, _ in machine.commands), "as long as a row"
     machine.commands.clear()
     sweep.main(["table-3", "--minutes", "2", "--output", str(tmp_path)])
-    assert not any("240" in command for command, _ in machine.commands), "trained already"
+    again = [command for command, _ in machine.commands if "240" in command]
+    assert all(estimator in command for command in again), "rows are trained already"
 
 
 def test_rows_are_scored_with_the_steps_that_are_asked_for(machine, tmp_path):
