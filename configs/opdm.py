@@ -49,7 +49,11 @@ DCM_SMALL = replace(
 
 SMALL_DATA = CelDataConfig(shot_sizes=(192, 256), crop_size=160)
 SMALL_OBJECTIVE = JointObjectiveConfig(
-    perceptual_weight=0, last_timestep_share=0.5, reverse=ReverseConfig(gradient="one-step")
+    noise_weight=0.25,
+    region_weight=1,
+    perceptual_weight=0,
+    last_timestep_share=0.5,
+    reverse=ReverseConfig(gradient="one-step"),
 )
 SMALL_OPTIMIZER = OptimizerConfig(lr=4e-4, warmup_steps=200, decay="cosine", ema_decay=0.999)
 
@@ -72,7 +76,7 @@ SMALL = Run(
     steps=1800,
     batch_size=8,
     precision="bf16",
-    workers=1,
+    workers=2,  # one needs 1.4 training steps for a batch: `scripts/benchmark.py data`
     checkpoint_every=100,
     validate_every=500,
     validation_shots=24,

@@ -238,6 +238,8 @@ class JointObjectiveConfig:
     """Of the VGG19 loss (equation 9). 0 needs no VGG weights."""
     vgg_weights: str | None = None
     """File with torchvision's VGG19 weights; None asks torchvision's own loader."""
+    region_weight: float = 0.0
+    """Of the L1 distance of the mean colors of each region of the drawing, small or large. Ours."""
     last_timestep_share: float = 0.0
     """Share of samples whose noise loss is taken at t = T instead of a uniform t."""
     reverse: ReverseConfig = ReverseConfig()

@@ -9,6 +9,8 @@ from opdm.similarity import ssim
 
 VGG_LAYERS = (1, 6, 11, 20, 29)
 """relu1_1 to relu5_1 of torchvision's VGG19. Ours: the paper says five layers without naming them."""
+REGION_PX = 9
+"""Smaller regions are specks between lines, whose color nobody chose."""
 
 
 def noise_loss(prediction: Tensor, truth: Tensor) -> Tensor:
@@ -19,6 +21,23 @@ def noise_loss(prediction: Tensor, truth: Tensor) -> Tensor:
 def content_loss(frame: Tensor, target: Tensor) -> Tensor:
     """L1 + (1 - SSIM), equation 8; both in [0, 1]."""
     return (frame - target).abs().mean(dim=(1, 2, 3)) + 1 - ssim(frame, target)
+
+
+def region_loss(frame: Tensor, target: Tensor, regions: Tensor) -> Tensor:
+    """L1 distance of the mean colors of a region, averaged over regions, so that small ones count as large ones do.
+
+    frame, target: (B, 3, H, W) in [0, 1]; regions (B, 1, H, W) int, from 1, 0 = line; those of fewer than
+    `REGION_PX` pixels are left out. 0 for a sample without regions.
+    """
+    count = int(regions.max()) + 1
+    first = torch.arange(len(regions), device=regions.device).view(-1, 1, 1, 1) * count
+    ids = (regions.long() + first).flatten()  # of no two samples the same
+    sizes = torch.bincount(ids, minlength=len(regions) * count)
+    errors = (frame - target).float().movedim(1, -1).flatten(0, 2)  # (B H W, 3)
+    sums = errors.new_zeros(len(sizes), 3).index_add(0, ids, errors)
+    distances = (sums / sizes.clamp(min=1)[:, None]).abs().mean(dim=1).view(-1, count)[:, 1:]  # (B, S)
+    counts = (sizes.view(-1, count)[:, 1:] >= REGION_PX).float()
+    return (distances * counts).sum(dim=1) / counts.sum(dim=1).clamp(min=1)
 
 
 class PerceptualLoss(nn.Module):

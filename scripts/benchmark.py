@@ -41,6 +41,7 @@ from opdm.proposals import count_proposals
 from opdm.runtime import reuse_freed_memory
 from opdm.sampler import denoise_step, make_scheduler, sampling_grid
 from opdm.segments import find_regions, vote_colors
+from opdm.tasks import Painting
 
 SMALL = RUNS["opdm-small"]
 # The paper's ten steps, also in the reverse pass: one alone would hide the cost of a step.
@@ -125,6 +126,7 @@ def make_batch(batch: int, size: int) -> Batch:
         target=torch.rand(batch, 3, size, size),
         true_flow_px=torch.zeros(batch, 2, 2, size, size),
         is_occluded=torch.zeros(batch, 2, 1, size, size, dtype=torch.bool),
+        regions=torch.zeros(batch, 1, size, size, dtype=torch.int32),
         seeds=torch.arange(batch),
     )
 
@@ -234,6 +236,23 @@ def generator_rows() -> list[Row]:
         Row("generator, shots kept", naive / own, "times the naive speed", ""),
         Row("generator, cost of a frame", own / frames / copy, "copies of the frame", ""),
     ]
+
+
+def data_rows() -> list[Row]:
+    """What a worker takes for a batch of the shipped run, against the training step that consumes it."""
+    reuse_freed_memory()
+    task, batch = Painting(SMALL, SMALL.model), make_batch(SMALL.batch_size, SMALL.data.crop_size)
+    step = best_of(training_step(task.objective, batch, torch.bfloat16), 3)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    batches = iter(range(8))
+
+    def make() -> None:
+        first = next(batches) * SMALL.batch_size
+        for index in range(first, first + SMALL.batch_size):
+            task.dataset[index]
+
+    return [Row("a batch of generated samples, one core", best_of(make, 3) / step, "training steps", "")]
 
 
 def make_scored_clip() -> list[ClipFrame]:
@@ -367,6 +386,7 @@ def ant_rows() -> list[Row]:
 
 ROWS = {
     "generator": generator_rows,
+    "data": data_rows,
     "regions": region_rows,
     "model": lambda: model_rows(["one-step", "full"]),
     "utilization": utilization_rows,

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torchvision
 
-from opdm.losses import PerceptualLoss, content_loss, end_point_error, noise_loss
+from opdm.losses import REGION_PX, PerceptualLoss, content_loss, end_point_error, noise_loss, region_loss
 
 
 def test_equal_frames_cost_nothing():
@@ -25,6 +25,34 @@ def test_each_sample_has_its_own_loss():
     for loss in (noise_loss, content_loss):
         values = loss(frame, target)
         assert values[0] < 1e-5 < 0.01 < values[1]
+
+
+def test_region_loss_agrees_with_a_loop():
+    torch.manual_seed(0)
+    frame, target = torch.rand(2, 3, 16, 16, requires_grad=True), torch.rand(2, 3, 16, 16)
+    regions = torch.randint(0, 5, (2, 1, 16, 16), dtype=torch.int32)
+    regions[1][regions[1] == 4] = 0  # the samples need not have the same regions
+    regions[0, 0, 0, : REGION_PX - 1] = 7  # too small to count
+    values = region_loss(frame, target, regions)
+    for b in range(2):
+        ids = regions[b, 0]
+        means = [
+            (frame[b, :, ids == i].mean(dim=1) - target[b, :, ids == i].mean(dim=1)).abs().mean() for i in (1, 2, 3)
+        ]
+        if b == 0:
+            means.append((frame[b, :, ids == 4].mean(dim=1) - target[b, :, ids == 4].mean(dim=1)).abs().mean())
+        assert values[b].item() == pytest.approx(torch.stack(means).mean().item(), rel=1e-4)
+    values.sum().backward()
+    assert frame.grad.isfinite().all() and not frame.grad[(regions == 0).expand(-1, 3, -1, -1)].any()
+
+
+def test_a_small_region_counts_as_much_as_a_large_one():
+    target, regions = torch.zeros(1, 3, 32, 32), torch.ones(1, 1, 32, 32, dtype=torch.int32)
+    regions[..., :4, :4] = 2
+    in_small, in_large = (0.5 * (regions == i).float().expand(-1, 3, -1, -1) for i in (2, 1))
+    assert region_loss(in_small, target, regions).item() == pytest.approx(0.25)
+    assert region_loss(in_large, target, regions).item() == pytest.approx(0.25)
+    assert region_loss(in_large, target, torch.zeros_like(regions)).item() == 0
 
 
 def test_end_point_error_counts_visible_pixels_only():

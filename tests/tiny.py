@@ -103,6 +103,7 @@ def make_batch(batch=2, references=2, size=32) -> Batch:
         target=torch.rand(batch, 3, size, size, generator=generator),
         true_flow_px=torch.randn(batch, references, 2, size, size, generator=generator),
         is_occluded=torch.zeros(batch, references, 1, size, size, dtype=torch.bool),
+        regions=torch.arange(size * size, dtype=torch.int32).view(1, 1, size, size).expand(batch, -1, -1, -1) // 64,
         seeds=torch.arange(batch),
     )
 

@@ -21,6 +21,7 @@ from opdm.layers import Layers
 from opdm.line_style import choose_extractor
 from opdm.lines import CLASSICAL, extract_lines
 from opdm.matching import Matcher
+from opdm.segments import find_regions
 from opdm.staging import set_up, working_size
 
 HELD_OUT = 2**40
@@ -167,6 +168,7 @@ class ShotDataset(Dataset[Batch]):
             target=keyed.colors[target],
             true_flow_px=torch.stack([keyed.shot.flow_px(target, place) for place in keyframe_places]),
             is_occluded=torch.stack([keyed.shot.is_occluded(target, place)[None] for place in keyframe_places]),
+            regions=(stage.moved.regions if stage.moved else find_regions(lines))[None],
             seeds=torch.tensor(0),
         )
 
@@ -181,6 +183,7 @@ def crop(sample: Batch, side: int, random: np.random.Generator) -> Batch:
         target=window.target,
         true_flow_px=window.true_flow_px,
         is_occluded=window.is_occluded,
+        regions=window.regions,
         seeds=torch.tensor(int(random.integers(2**62))),
     )
 

@@ -8,6 +8,7 @@ from opdm.data.shot_dataset import HELD_OUT
 from opdm.data.training import StepSampler, stack
 from opdm.lines import CLASSICAL, extract_lines
 from opdm.motion import FLOWS
+from opdm.segments import find_regions
 from opdm.warp import backward_warp
 from tiny import equal
 
@@ -69,6 +70,14 @@ def test_one_keyframe_can_stand_for_both():
 
 
 AS_DRAWN = {"extracted_lines_share": 0, "mixed_lines_share": 0, "blended_lines_share": 0, "augmented_lines_share": 0}
+
+
+@pytest.mark.parametrize("uses_motion", [True, False])
+def test_a_sample_knows_the_regions_of_its_drawing(uses_motion):
+    config = CelDataConfig(**{**vars(CONFIG), **AS_DRAWN, "crop_size": 96})  # all of the shot
+    sample = CelDataset(config, references=2, uses_motion=uses_motion, seed=5)[0]
+    assert torch.equal(sample.regions[0], find_regions(sample.conditions.lines))
+    assert sample.regions.max() > 3
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
