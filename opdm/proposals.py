@@ -54,11 +54,11 @@ def each_proposal(
     """
     paints, inks = torch.zeros_like(keyframes[0].color), torch.zeros_like(keyframes[0].color)
     for keyframe, flows in zip(keyframes, motion.flow_px, strict=True):
-        layers = torch.cat([keyframe.paint, keyframe.ink])[None]  # (1, 6, H, W)
         for flow_px in flows:
             flow_here_px = resize_flow(flow_px[None], (lines.shape[-2], lines.shape[-1]))
             yield warp_color(keyframe.color[None], flow_here_px)[0]
-            paint, ink = backward_warp(layers, flow_here_px)[0].split(3)  # even within a layer: bilinear is enough
+            # Each layer is even, and bilinear is enough.
+            paint, ink = (backward_warp(layer[None], flow_here_px)[0] for layer in (keyframe.paint, keyframe.ink))
             yield lay_lines(paint, ink, lines)
             paints += paint / (len(keyframes) * FLOWS)
             inks += ink / (len(keyframes) * FLOWS)
