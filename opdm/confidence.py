@@ -19,11 +19,11 @@ from opdm.metrics.color import delta_e_2000, lab_colors, region_means
 from opdm.segments import vote_colors
 from opdm.staging import Moved, Stage
 
-DOUBTFUL = 4.0
-"""ΔE2000: regions above are shown. On generated shots these are a sixth of all, and nine tenths of the wrong ones."""
-NEW = 0.15
+DOUBTFUL = 3.0
+"""ΔE2000: regions above are shown. On generated shots these are a seventh of all, and nine tenths of the wrong ones."""
+NEW = 0.1
 """Mismatch of lines: regions above may be new. On generated shots these are a sixth of all, a quarter of which no
-keyframe shows, and two thirds of those that none shows."""
+keyframe shows, and seven tenths of those that none shows."""
 MISMATCH_PX = 7
 """Side of the square over which lines are compared."""
 RED, VIOLET = (0.85, 0.1, 0.1), (0.55, 0.1, 0.8)
