@@ -38,9 +38,9 @@ class Motion:
 def estimate_motion(lines: Tensor, keyframe_lines: Tensor, tracks_px: Tensor | None = None) -> Motion:
     """Estimate the motion from a drawing to its keyframes.
 
-    lines (1, H, W) and keyframe_lines (K, 1, H, W), in [0, 1], any size; they are enlarged, but not
-    beyond `LARGEST_SIDE`, and shrunk where they are larger.
-    tracks_px (K, 2, h, w), of any size, is where `opdm.flow.track_px` leads, where there are drawings between.
+    lines (1, H, W) and keyframe_lines (K, 1, H, W), in [0, 1], any size; they are enlarged, but not beyond
+    `LARGEST_SIDE`, and shrunk where they are larger. tracks_px (K, 2, h, w), of any size, is where `opdm.flow.track_px`
+    leads, where there are drawings between.
     """
     size = lines.shape[-2], lines.shape[-1]
     scale = min(ENLARGEMENT, LARGEST_SIDE / min(size))

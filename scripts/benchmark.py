@@ -386,7 +386,6 @@ def ant_rows() -> list[Row]:
 
 ROWS = {
     "generator": generator_rows,
-    "data": data_rows,
     "regions": region_rows,
     "model": lambda: model_rows(["one-step", "full"]),
     "utilization": utilization_rows,
@@ -394,6 +393,7 @@ ROWS = {
     "ant": ant_rows,
     "metrics": metric_rows,
     "metrics memory": metric_memory_rows,
+    "data": data_rows,
 }
 
 
@@ -406,7 +406,7 @@ def main() -> int:
     unknown = set(options.rows) - set(ROWS)
     if unknown:
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
-    # The naive model comes first: the allocator cannot be told to forget.
+    # The naive model comes first, and data last: allocator and threads cannot be told to forget.
     rows = [row for name, measure in ROWS.items() if name in (options.rows or ROWS) for row in measure()]
     for row in rows:
         print(f"{row.name:<58}{row.value:>9.2f} {row.unit:<24}{f'aim {row.aim}' if row.aim else ''}")
