@@ -14,7 +14,7 @@ from opdm.layers import Layers, lay_lines
 from opdm.motion import FLOWS, Motion, resize_flow
 from opdm.region_colors import SAME_COLOR, color_distance, sum_by_region
 from opdm.segments import fill_regions, vote_colors
-from opdm.warp import backward_warp, warp_color
+from opdm.warp import backward_warp, sample, sample_color, sampling_grid
 
 VOTE_FALLOFF_PX = 2.0
 """Forward-backward error at which a moved keyframe's vote counts half."""
@@ -55,10 +55,10 @@ def each_proposal(
     paints, inks = torch.zeros_like(keyframes[0].color), torch.zeros_like(keyframes[0].color)
     for keyframe, flows in zip(keyframes, motion.flow_px, strict=True):
         for flow_px in flows:
-            flow_here_px = resize_flow(flow_px[None], (lines.shape[-2], lines.shape[-1]))
-            yield warp_color(keyframe.color[None], flow_here_px)[0]
+            grid = sampling_grid(resize_flow(flow_px[None], (lines.shape[-2], lines.shape[-1])))
+            yield sample_color(keyframe.color[None], grid)[0]
             # Each layer is even, and bilinear is enough.
-            paint, ink = (backward_warp(layer[None], flow_here_px)[0] for layer in (keyframe.paint, keyframe.ink))
+            paint, ink = (sample(layer[None], grid)[0] for layer in (keyframe.paint, keyframe.ink))
             yield lay_lines(paint, ink, lines)
             paints += paint / (len(keyframes) * FLOWS)
             inks += ink / (len(keyframes) * FLOWS)

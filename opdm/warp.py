@@ -10,16 +10,16 @@ def backward_warp(frame: Tensor, flow_px: Tensor) -> Tensor:
 
     frame: (B, C, H, W), any range. flow_px: (B, 2, H, W), (dx, dy) in pixels. Returns (B, C, H, W).
     """
-    grid = sampling_grid(flow_px)
+    return sample(frame, sampling_grid(flow_px))
+
+
+def sample(frame: Tensor, grid: Tensor) -> Tensor:
+    """A frame (B, C, H, W), any range, at the places of a `sampling_grid`: bilinear, borders repeated."""
     return F.grid_sample(frame, grid.to(frame.dtype), mode="bilinear", padding_mode="border", align_corners=True)
 
 
-def warp_color(frame: Tensor, flow_px: Tensor) -> Tensor:
-    """As `backward_warp`, but bicubic and kept within [0, 1]: bilinear samples blur what they move.
-
-    frame: (B, 3, H, W) in [0, 1]. flow_px: (B, 2, H, W). Returns (B, 3, H, W).
-    """
-    grid = sampling_grid(flow_px)
+def sample_color(frame: Tensor, grid: Tensor) -> Tensor:
+    """As `sample`, but bicubic, for (B, 3, H, W) in [0, 1], and kept there: bilinear samples blur what they move."""
     moved = F.grid_sample(frame, grid.to(frame.dtype), mode="bicubic", padding_mode="border", align_corners=True)
     return moved.clamp(0, 1)
 

@@ -2,7 +2,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import deform_conv2d
 
-from opdm.warp import backward_warp, forward_backward_error_px, mean_offset_px, warp_color
+from opdm.warp import backward_warp, forward_backward_error_px, mean_offset_px, sample, sample_color, sampling_grid
 
 
 def test_zero_flow_leaves_the_frame_unchanged():
@@ -47,16 +47,19 @@ def test_colors_keep_their_detail_when_they_move_by_parts_of_a_pixel():
     flow_px = torch.zeros(1, 2, 32, 32)
     flow_px[:, 0] = 0.5
     inner = (..., slice(4, -4), slice(4, -4))
-    errors = [(warp(pattern(0), flow_px) - pattern(0.5))[inner].abs().mean() for warp in (warp_color, backward_warp)]
+    grid = sampling_grid(flow_px)
+    errors = [(move(pattern(0), grid) - pattern(0.5))[inner].abs().mean() for move in (sample_color, sample)]
     assert errors[0] < 0.5 * errors[1]
 
 
 def test_moved_colors_stay_colors():
     frame = (torch.rand(1, 3, 16, 16) > 0.5).float()
     flow_px = torch.rand(1, 2, 16, 16) * 4 - 2
-    moved = warp_color(frame, flow_px)
+    moved = sample_color(frame, sampling_grid(flow_px))
     assert moved.min() >= 0 and moved.max() <= 1
-    assert torch.allclose(warp_color(frame, flow_px.round()), backward_warp(frame, flow_px.round()), atol=1e-4)
+    assert torch.allclose(
+        sample_color(frame, sampling_grid(flow_px.round())), backward_warp(frame, flow_px.round()), atol=1e-4
+    )
 
 
 def test_consistent_flows_have_no_forward_backward_error():
