@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -37,8 +38,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SUFFIX = {"tiny": TINY, "full": ""}
 PROTOCOL = {"tiny": "generated-tiny", "full": "generated-1"}
 """What a size is scored by unless another protocol is asked for."""
-PROBE_STEPS = 30
-"""How many steps are timed where every row may train for as long: three records, of which the first has the start."""
+PROBE = ["--steps", "30", "--time-limit-s", "60", "--log-every", "1", "--validation-shots", "0"]
+"""What a step takes, where every row may train for as long, is measured by a training of its own: at most so long."""
 
 
 @dataclass(frozen=True)
@@ -280,10 +281,13 @@ def count_steps(job: Job, minutes: float, device: str | None) -> int:
 
     Raises CommandError.
     """
-    probe = job.folder / "probe"
-    execute([*job.train(probe / "run", PROBE_STEPS), "--validation-shots", "0"], job.log, device)
-    seconds = Result(job.name, job.seed, probe, None).costs()["seconds_per_step"]
-    return max(1, int(60 * minutes / seconds))
+    known = job.folder / "seconds_per_step.json"
+    if not known.exists():
+        probe = Result(job.name, job.seed, job.folder / "probe", None)
+        execute([*job.train(probe.folder / "run", None), *PROBE], job.log, device)
+        first, *others = [record["seconds_per_step"] for record in probe.records() if "seconds_per_step" in record]
+        known.write_text(json.dumps(fmean(others or [first])), encoding="utf-8")  # the first one has the start
+    return max(1, int(60 * minutes / json.loads(known.read_text(encoding="utf-8"))))
 
 
 def reason(log: Path) -> str:
