@@ -386,7 +386,7 @@ def add_painting(group: argparse._ArgumentGroup) -> None:
         "--dtype",
         choices=["auto", *DTYPES],
         default="auto",
-        help="number format (default: auto, bfloat16 where the processor computes in it)",
+        help="number format (default: auto, bfloat16 where the processor is faster in it)",
     )
 
 

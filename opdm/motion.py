@@ -47,14 +47,12 @@ def estimate_motion(lines: Tensor, keyframe_lines: Tensor, tracks_px: Tensor | N
     searched = round(size[0] * scale), round(size[1] * scale)
     encoded = encode_lines(resize(lines, searched))
     starts = [None] * len(keyframe_lines) if tracks_px is None else list(to_arrays(resize_flow(tracks_px, searched)))
-    there, back = [], []
+    flows, errors = [], []
     for drawing, start in zip(keyframe_lines, starts, strict=True):
-        forward, backward = search_both_ways(encoded, encode_lines(resize(drawing, searched)), start)
-        there.append(forward)
-        back.append(backward)
-    flow_px, back_px = torch.stack(there), torch.stack(back)  # (K, FLOWS, 2, h, w)
-    error_px = forward_backward_error_px(flow_px.flatten(0, 1), back_px.flatten(0, 1))
-    return Motion(flow_px, error_px.unflatten(0, (-1, FLOWS)))
+        there, back = search_both_ways(encoded, encode_lines(resize(drawing, searched)), start)
+        flows.append(there)
+        errors.append(forward_backward_error_px(there, back))  # one keyframe at a time, as it takes memory
+    return Motion(torch.stack(flows), torch.stack(errors))
 
 
 def search_both_ways(

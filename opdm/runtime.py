@@ -20,8 +20,9 @@ M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 LARGEST_INT = 2**31 - 1
 
-# Flags of /proc/cpuinfo (x86 and ARM) of processors that multiply bfloat16 themselves; others only imitate it.
-BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}
+# Words of /proc/cpuinfo (x86 and ARM) of processors that multiply bfloat16 faster than float32. With AVX-512 alone
+# AMD's do at twice the rate, Intel's at half of it (`scripts/benchmark.py precision`); others only imitate it.
+BFLOAT16_WORDS = ({"amx_bf16"}, {"avx512_bf16", "AuthenticAMD"}, {"bf16"})
 
 
 def reuse_freed_memory() -> None:
@@ -75,27 +76,27 @@ def choose_device(name: str) -> str:
 
 
 def choose_dtype(name: str, device: str) -> "torch.dtype":
-    """The number format of that name; `auto` is bfloat16 where `device` computes in it, and float32 elsewhere."""
+    """The number format of that name; `auto` is bfloat16 where `device` is faster in it, and float32 elsewhere."""
     import torch
 
     return default_dtype(device) if name == "auto" else {dtype: getattr(torch, dtype) for dtype in DTYPES}[name]
 
 
 def default_dtype(device: str) -> "torch.dtype":
-    """bfloat16 where `device` (a torch device's name) has arithmetic for it, else float32."""
+    """bfloat16 where `device` (a torch device's name) is faster in it, else float32."""
     import torch
 
     if device.startswith("cuda"):
-        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        is_faster = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        has_bfloat16 = device == "cpu" and processor_has_bfloat16()
-    return torch.bfloat16 if has_bfloat16 else torch.float32
+        is_faster = device == "cpu" and processor_prefers_bfloat16()
+    return torch.bfloat16 if is_faster else torch.float32
 
 
-def processor_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor multiplies bfloat16 itself; False where the system does not say."""
+def processor_prefers_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor multiplies bfloat16 faster than float32; False where the system does not say."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    return not BFLOAT16_FLAGS.isdisjoint(text.split())
+    return any(words <= set(text.split()) for words in BFLOAT16_WORDS)

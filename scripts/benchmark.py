@@ -38,7 +38,7 @@ from opdm.motion import FLOWS
 from opdm.norm import norm_silu
 from opdm.objectives import JointObjective
 from opdm.proposals import count_proposals
-from opdm.runtime import reuse_freed_memory
+from opdm.runtime import default_dtype, reuse_freed_memory
 from opdm.sampler import denoise_step, make_scheduler, sampling_grid
 from opdm.segments import find_regions, vote_colors
 from opdm.tasks import Painting
@@ -195,6 +195,25 @@ def utilization_rows() -> list[Row]:
     product_rate = 2 * 4096**3 / best_of(lambda: matrix @ matrix, 5)
     name = f"U-Net at {SIZE} px, of the rate of a 4096 matrix product"
     return [Row(name, rate / product_rate, "of the bfloat16 rate", "")]
+
+
+@torch.no_grad()
+def precision_rows() -> list[Row]:
+    """What bfloat16 gains over float32, beside what `--dtype auto` takes."""
+    reuse_freed_memory()
+    conditions, noise, t = make_conditions(1, SIZE), torch.randn(1, 3, SIZE, SIZE), torch.tensor([400])
+
+    def times(dtype: torch.dtype) -> tuple[float, float]:
+        matrix = torch.randn(4096, 4096).to(dtype)
+        model = OPDMModel.from_model_config(RUN.model).to(dtype, memory_format=torch.channels_last)
+        guidance = model.encode(conditions)
+        denoising = best_of(lambda: model.denoise(noise, t, conditions.lines, guidance), 10)
+        return best_of(lambda: matrix @ matrix, 5), denoising
+
+    names = ("4096 matrix product, bfloat16", f"U-Net at {SIZE} px, bfloat16")
+    unit = f"times float32's speed; auto takes {str(default_dtype('cpu')).removeprefix('torch.')}"
+    pairs = zip(times(torch.float32), times(torch.bfloat16), strict=True)
+    return [Row(name, single / half, unit, "") for name, (single, half) in zip(names, pairs, strict=True)]
 
 
 def norm_rows() -> list[Row]:
@@ -389,6 +408,7 @@ ROWS = {
     "regions": region_rows,
     "model": lambda: model_rows(["one-step", "full"]),
     "utilization": utilization_rows,
+    "precision": precision_rows,
     "norm": norm_rows,
     "ant": ant_rows,
     "metrics": metric_rows,

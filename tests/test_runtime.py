@@ -10,7 +10,7 @@ from opdm.runtime import (
     choose_device,
     choose_dtype,
     default_dtype,
-    processor_has_bfloat16,
+    processor_prefers_bfloat16,
     reuse_freed_memory,
     use_all_cores,
 )
@@ -70,21 +70,23 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("flags\t\t: fpu avx512f avx512_bf16 amx_tile\n", True),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx512f avx512_bf16\n", True),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: fpu avx512f avx512_bf16\n", False),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: fpu avx512_bf16 amx_bf16 amx_tile\n", True),
         ("flags\t\t: fpu amx_bf16\n", True),
         ("Features\t: fp asimd bf16 i8mm\n", True),
         ("flags\t\t: fpu avx2 avx512f\n", False),
     ],
 )
-def test_bfloat16_is_read_from_the_processors_flags(tmp_path, text, expected):
+def test_whether_bfloat16_is_faster_is_read_from_what_the_processor_says(tmp_path, text, expected):
     (tmp_path / "cpuinfo").write_text(text)
-    assert processor_has_bfloat16(tmp_path / "cpuinfo") == expected
-    assert not processor_has_bfloat16(tmp_path / "missing")
+    assert processor_prefers_bfloat16(tmp_path / "cpuinfo") == expected
+    assert not processor_prefers_bfloat16(tmp_path / "missing")
 
 
 def test_number_formats_go_by_name(monkeypatch):
     for has_bfloat16, expected in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr("opdm.runtime.processor_has_bfloat16", lambda answer=has_bfloat16: answer)
+        monkeypatch.setattr("opdm.runtime.processor_prefers_bfloat16", lambda answer=has_bfloat16: answer)
         assert default_dtype("cpu") == choose_dtype("auto", "cpu") == expected
     assert choose_dtype("float16", "cpu") == torch.float16
     assert default_dtype("mps") == torch.float32
