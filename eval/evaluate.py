@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from baselines import ALL
-from columns import METRICS, NO_WEIGHTS_NEEDED
+from columns import NO_WEIGHTS_NEEDED
 from opdm.errors import InputError
 from protocols import PROTOCOLS, Lines, Protocol
 from report import build_report, describe_environment, format_markdown, format_table, notes, table_rows
@@ -107,6 +107,7 @@ def evaluate(evaluation: Evaluation) -> dict:
 def run_protocol(evaluation: Evaluation) -> tuple[dict, "list[Task]", dict[str, Path]]:
     """Protocol -> shots on disk -> painted folders -> scores."""
     from methods import Computing, paint_all, parse_methods
+    from scoring import choose_metrics
     from shots import keep_record, make_tasks, write_shots
 
     protocol, output = find_protocol(evaluation), evaluation.output
@@ -118,11 +119,13 @@ def run_protocol(evaluation: Evaluation) -> tuple[dict, "list[Task]", dict[str, 
     # How many clips may change: further ones join those that are there.
     keep_record(output / "shots" / "protocol.json", {k: v for k, v in facts.items() if k != "changed"})
     tasks = write_shots(tasks, output / "shots")
+    metrics, unmeasured = choose_metrics(evaluation.metrics, protocol.metrics, tasks)
     computing = Computing(device=evaluation.device, batch_size=evaluation.batch_size)
     settings = paint_all(methods, tasks, output, computing)
     folders = {method.label: output / method.label for method in methods}
     about = {method.label: {"about": method.about, "settings": settings[method.label]} for method in methods}
-    report = score(evaluation, protocol.metrics, facts, tasks, folders, about, left_out, cache=output / "scores")
+    left_out |= unmeasured
+    report = score(evaluation, metrics, facts, tasks, folders, about, left_out, cache=output / "scores")
     return report, tasks, folders
 
 
@@ -157,6 +160,7 @@ def describe_protocol(protocol: Protocol, evaluation: Evaluation) -> dict:
 def score_predictions(evaluation: Evaluation) -> tuple[dict, "list[Task]", dict[str, Path]]:
     """Painted folders -> scores."""
     from folders import read_tasks, split_label
+    from scoring import choose_metrics
 
     if evaluation.targets is None:
         raise InputError("predictions are compared with the true frames; give --targets")
@@ -170,12 +174,13 @@ def score_predictions(evaluation: Evaluation) -> tuple[dict, "list[Task]", dict[
         "size": "each frame's own, never resized",
     }
     about = {label: {"about": f"Frames in {folder}.", "settings": {}} for label, folder in folders.items()}
-    return score(evaluation, NO_WEIGHTS_NEEDED, facts, tasks, folders, about, {}, cache=None), tasks, folders
+    metrics, left_out = choose_metrics(evaluation.metrics, NO_WEIGHTS_NEEDED, tasks)
+    return score(evaluation, metrics, facts, tasks, folders, about, left_out, cache=None), tasks, folders
 
 
 def score(
     evaluation: Evaluation,
-    wanted: tuple[str, ...],
+    metrics: list[str],
     facts: dict,
     tasks: "list[Task]",
     folders: dict[str, Path],
@@ -185,15 +190,12 @@ def score(
 ) -> dict:
     """The report."""
     from opdm.metrics.motion import FLOW_ESTIMATORS
-    from scoring import choose_metrics, score_all, score_distributions, score_names
+    from scoring import score_all, score_distributions, score_names
 
-    if unknown := [name for name in evaluation.metrics if name not in METRICS]:
-        raise InputError(f"no metric is called {', '.join(unknown)}; there are {', '.join(METRICS)}")
-    metrics, unmeasured = choose_metrics(evaluation.metrics, wanted, tasks)
     scores = score_all(tasks, folders, metrics, FLOW_ESTIMATORS[evaluation.flow](), cache)
     distances = score_distributions(tasks, folders) if "fid" in metrics else {}
     names = score_names(metrics)
-    return build_report(facts, tasks, scores, distances, names, left_out | unmeasured, about)
+    return build_report(facts, tasks, scores, distances, names, left_out, about)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class Computing:
 
 
 def parse_methods(texts: Sequence[str]) -> list[Method]:
-    """Each [LABEL=]NAME[@STEPS]. Raises InputError for two of one label."""
+    """Each [LABEL=]NAME[@STEPS]. Raises InputError for two of one label, and for what is no method."""
     methods = [parse_method(text) for text in texts]
     labels = [method.label for method in methods]
     if len(set(labels)) < len(labels):
@@ -64,7 +64,22 @@ def parse_methods(texts: Sequence[str]) -> list[Method]:
     for label in labels:
         if label in ("", ".", "..", "shots", "scores") or "/" in label or "\\" in label:
             raise InputError(f"{label!r} cannot be the folder of a method; name it: --methods LABEL=MODEL ...")
+    for method in methods:
+        check_name(method)
     return methods
+
+
+def check_name(method: Method) -> None:
+    """Raise InputError for a name of neither a baseline nor a model."""
+    if method.is_baseline:
+        return
+    from opdm.pipeline import OPDMPipeline, check_folder
+    from opdm.weights import resolve
+
+    try:
+        check_folder(resolve(method.name), OPDMPipeline.__name__)
+    except ValueError as error:
+        raise InputError(f"{error}; or a baseline: {', '.join(METHODS)}") from error
 
 
 def parse_method(text: str) -> Method:

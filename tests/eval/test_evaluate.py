@@ -140,7 +140,7 @@ def test_bad_requests_get_one_line_and_status_2(tmp_path, targets, capsys, argum
 
 def test_an_unknown_metric_is_answered_with_the_known_ones(targets, capsys):
     assert run("--predictions", targets, "--targets", targets, metrics=["lovely"]) == 2
-    assert "lovely; there are psnr, ssim, ms_ssim, qssim" in capsys.readouterr().err
+    assert "lovely: no metric is called so; there are psnr, ssim, ms_ssim, qssim" in capsys.readouterr().err
 
 
 def test_a_metric_that_needs_larger_frames_says_so(targets, capsys):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import columns
 import evaluate
 import protocols
 import shots
@@ -57,7 +58,7 @@ def test_a_task_paints_all_that_is_not_given():
 @pytest.mark.parametrize("protocol", protocols.TABLE, ids=lambda protocol: protocol.name)
 def test_the_table_tells_its_source_and_known_columns(protocol):
     assert "(" in protocol.description
-    assert set(protocol.metrics) <= set(evaluate.METRICS)
+    assert set(protocol.metrics) <= set(columns.METRICS)
     if protocol.kind == protocols.GENERATED:
         assert protocol.size
         assert protocol.frames >= 3
@@ -206,6 +207,20 @@ def test_bad_requests_are_answered_before_anything_is_painted(tmp_path, capsys, 
 def test_methods_need_names_of_their_own(tmp_path, capsys, methods):
     assert run(tmp_path / "out", "generated-1", methods=methods) == 2
     assert "name" in capsys.readouterr().err
+
+
+def test_a_name_of_no_method_is_told_before_the_others_paint(tmp_path, capsys, tiny_protocols):
+    assert run(tmp_path / "out", "generated-1", methods=("nearest", "lovely")) == 2
+    error = capsys.readouterr().err
+    assert "lovely: no such model" in error
+    assert "region-fill" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_metric_that_cannot_be_measured_is_told_before_anything_is_painted(tmp_path, capsys, tiny_protocols):
+    assert run(tmp_path / "out", "generated-1", metrics=("cdc",)) == 2
+    assert "cdc: needs clips of at least five frames" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "nearest").exists()
 
 
 def test_each_extractor_is_looked_for_once_and_named_where_it_is_missing(monkeypatch, clip):
