@@ -5,7 +5,7 @@
 
 Every drawing between the first and the last frame of a clip is painted by taking, for each pixel, the proposal that
 comes closest to the true frame. Prints the mean PSNR of that for growing sets of proposals, with motion handed on from
-drawing to drawing and without.
+drawing to drawing, without, and, of generated shots, with the true flow as one of the estimates.
 """
 
 import sys
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
     from opdm.data.clips import Clip
     from opdm.matching import Matcher
+    from opdm.motion import Motion
 
 MATCHER = "ant-small"
 FIRST_SEED = 2**62
 """Above the seeds of training shots, as in `protocols.py`."""
+HANDED_ON, ALONE, TRUE = "handed on", "from keyframes alone", "handed on, and the third of them true"
 SETS = ("moved keyframes", "and unmoved ones", "and re-inked ones", "and the fill by vote", "and the fills by match")
 
 
@@ -50,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit status 0, or 2 for a bad request, told in one line."""
     options = tyro.cli(Options, args=arguments, description=__doc__)
     try:
-        scores = measure(find_clips(options), options.frames)
+        scores = measure(find_clips(options), options.frames, knows_flow=options.data is None)
     except InputError as error:
         print(f"proposals.py: error: {error}", file=sys.stderr)
         return 2
@@ -74,43 +76,64 @@ def find_clips(options: Options) -> "list[Clip]":
     return clips[: options.shots]
 
 
-def measure(clips: "list[Clip]", frames: int) -> dict[str, list[float]]:
-    """Mean PSNR of each set of proposals, by how motion was found."""
+def measure(clips: "list[Clip]", frames: int, *, knows_flow: bool) -> dict[str, list[float]]:
+    """Mean PSNR of each set of proposals, by how motion was found; `knows_flow`: between any two frames."""
     import torch
     from tqdm import tqdm
 
     from opdm.ant import load_ant
     from opdm.flow import track_px
     from opdm.matching import Matcher
+    from opdm.motion import estimate_motion
 
     matcher = Matcher(load_ant(MATCHER))
-    scores: dict[str, list[Tensor]] = {"handed on": [], "from keyframes alone": []}
+    scores: dict[str, list[Tensor]] = {}
     for clip in tqdm(clips, unit="shot", leave=False, disable=None):
         assert clip.lines is not None
         lines = [clip.lines(i) for i in range(frames)]
+        ends = torch.stack([lines[0], lines[-1]])
         tracks_px = torch.stack([torch.stack(track_px(lines)), torch.stack(track_px(lines[::-1])[::-1])], dim=1)
         for i in range(1, frames - 1):
-            for motion, tracks in (("handed on", tracks_px[i]), ("from keyframes alone", None)):
-                scores[motion].append(torch.stack(list(each_ceiling(clip, i, frames, tracks, matcher))))
-    return {motion: torch.stack(values).mean(dim=0).tolist() for motion, values in scores.items()}
+            motions = {HANDED_ON: estimate_motion(lines[i], ends, tracks_px[i]), ALONE: estimate_motion(lines[i], ends)}
+            if knows_flow:
+                motions[TRUE] = with_true_flow(motions[HANDED_ON], clip, i, frames)
+            for name, motion in motions.items():
+                ceilings = torch.stack(list(each_ceiling(clip, i, frames, motion, matcher)))
+                scores.setdefault(name, []).append(ceilings)
+    return {name: torch.stack(values).mean(dim=0).tolist() for name, values in scores.items()}
 
 
-def each_ceiling(
-    clip: "Clip", i: int, frames: int, tracks_px: "Tensor | None", matcher: "Matcher"
-) -> "Iterator[Tensor]":
+def with_true_flow(motion: "Motion", clip: "Clip", i: int, frames: int) -> "Motion":
+    """Motion whose last estimate is the true one; it has no vote where the keyframe does not show the pixel."""
+    import torch
+
+    from opdm.motion import Motion
+
+    assert clip.flow_px is not None
+    assert clip.is_occluded is not None
+    ends = (0, frames - 1)
+    true_px = torch.stack([clip.flow_px(i, j) for j in ends])
+    hidden = torch.stack([clip.is_occluded(i, j) for j in ends])
+    whole = motion.resize((true_px.shape[-2], true_px.shape[-1]))
+    flow_px, error_px = whole.flow_px.clone(), whole.error_px.clone()
+    flow_px[:, -1] = true_px
+    error_px[:, -1, 0] = torch.where(hidden, torch.inf, 0)
+    return Motion(flow_px, error_px)
+
+
+def each_ceiling(clip: "Clip", i: int, frames: int, motion: "Motion", matcher: "Matcher") -> "Iterator[Tensor]":
     """PSNR in dB of the best choice from each of `SETS`, at most 60."""
     import torch
 
     from opdm.layers import Layers
     from opdm.metrics.image import psnr
-    from opdm.motion import FLOWS, estimate_motion
+    from opdm.motion import FLOWS
     from opdm.proposals import cast_votes, each_proposal, fill_by_vote
     from opdm.segments import find_regions
 
     assert clip.lines is not None
     target, lines = clip.color(i), clip.lines(i)
     keyframes = [Layers(clip.color(j), clip.lines(j)) for j in (0, frames - 1)]
-    motion = estimate_motion(lines, torch.stack([keyframe.lines for keyframe in keyframes]), tracks_px)
     motion, regions = motion.resize((lines.shape[-2], lines.shape[-1])), find_regions(lines)
     fills = [
         fill_by_vote(cast_votes(keyframes, motion, regions)),

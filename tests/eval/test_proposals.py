@@ -1,21 +1,38 @@
 import pytest
+import torch
 
 import proposals
 from opdm.data.cel_clips import cel_clips
+from opdm.motion import Motion
+from opdm.warp import backward_warp
 
 
 def test_more_proposals_never_lower_the_ceiling():
-    scores = proposals.measure(cel_clips([3], height=64, width=64, frames=4), frames=4)
-    assert set(scores) == {"handed on", "from keyframes alone"}
+    clips = cel_clips([3], height=64, width=64, frames=4)
+    scores = proposals.measure(clips, frames=4, knows_flow=True)
+    assert set(scores) == {proposals.HANDED_ON, proposals.ALONE, proposals.TRUE}
+    assert set(proposals.measure(clips, frames=4, knows_flow=False)) == {proposals.HANDED_ON, proposals.ALONE}
     for values in scores.values():
         assert values == sorted(values)
         assert len(values) == len(proposals.SETS)
 
 
+def test_the_true_flow_moves_what_a_keyframe_shows_to_its_place():
+    (clip,) = cel_clips([3], height=96, width=96, frames=6)
+    nothing = Motion(torch.zeros(2, 3, 2, 96, 96), torch.ones(2, 3, 1, 96, 96))
+    motion = proposals.with_true_flow(nothing, clip, 2, 6)
+    assert not motion.flow_px[:, :2].any()
+    for k, j in enumerate((0, 5)):
+        moved = backward_warp(clip.color(j)[None], motion.flow_px[k, 2:])[0]
+        is_shown = motion.error_px[k, 2, 0] == 0
+        wrong, unmoved = ((frame - clip.color(2)).abs().amax(dim=0) > 0.1 for frame in (moved, clip.color(j)))
+        assert wrong[is_shown].float().mean() < 0.3 * unmoved[is_shown].float().mean()
+
+
 def test_a_still_shot_can_be_painted_exactly():
     (clip,) = cel_clips([3], height=64, width=64, frames=4)
     still = type(clip)(**vars(clip) | {"color": lambda i: clip.color(0), "lines": lambda i: clip.lines(0)})
-    scores = proposals.measure([still], frames=4)
+    scores = proposals.measure([still], frames=4, knows_flow=False)
     assert all(values[1] == 60 for values in scores.values()), "an unmoved keyframe is the frame itself"
 
 
