@@ -108,11 +108,6 @@ class Job:
         return command + (["--clips", str(self.settings.clips)] if self.settings.clips else [])
 
     @property
-    def report(self) -> Path:
-        """The scores."""
-        return self.folder / "eval" / "report.json"
-
-    @property
     def log(self) -> Path:
         """What its last command wrote."""
         return self.folder / "log.txt"
@@ -285,8 +280,10 @@ def count_steps(job: Job, minutes: float, device: str | None) -> int:
     if not known.exists():
         probe = Result(job.name, job.seed, job.folder / "probe", None)
         execute([*job.train(probe.folder / "run", None), *PROBE], job.log, device)
-        first, *others = [record["seconds_per_step"] for record in probe.records() if "seconds_per_step" in record]
-        known.write_text(json.dumps(fmean(others or [first])), encoding="utf-8")  # the first one has the start
+        seconds = [record["seconds_per_step"] for record in probe.records() if "seconds_per_step" in record]
+        if not seconds:
+            raise CommandError("not one step in the minute that was measured; the same command tries again")
+        known.write_text(json.dumps(fmean(seconds[1:] or seconds)), encoding="utf-8")  # the first one has the start
     return max(1, int(60 * minutes / json.loads(known.read_text(encoding="utf-8"))))
 
 

@@ -38,9 +38,9 @@ class Result:
         }
 
     def records(self) -> list[dict[str, float]]:
-        """The lines of metrics.jsonl."""
-        text = (self.folder / "run" / "metrics.jsonl").read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines()]
+        """The lines of metrics.jsonl; none before the first step."""
+        file = self.folder / "run" / "metrics.jsonl"
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
     def costs(self) -> dict[str, float]:
         """Steps, seconds per step (the median of what was recorded) and peak memory in MiB."""

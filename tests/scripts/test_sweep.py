@@ -152,6 +152,12 @@ def test_rows_of_equal_time_get_the_steps_that_fit(machine, tmp_path):
     assert not machine.commands, "all are measured, trained and scored already"
 
 
+def test_a_machine_too_slow_to_be_measured_is_told(machine, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))  # writes nothing
+    assert sweep.main(["steps", "--minutes", "2", "--output", str(tmp_path)]) == 1
+    assert "not one step in the minute" in rows_of(tmp_path)["steps", "opdm"]["failed"]
+
+
 def test_rows_are_scored_with_the_steps_that_are_asked_for(machine, tmp_path):
     sweep.main(["steps", "--sampling-steps", "1", "10", "--output", str(tmp_path)])
     scored = [command for command, _ in machine.commands if "eval/evaluate.py" in command]
