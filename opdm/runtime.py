@@ -20,8 +20,8 @@ M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 LARGEST_INT = 2**31 - 1
 
-# Words of /proc/cpuinfo (x86 and ARM) of processors that multiply bfloat16 faster than float32. Intel's with AVX-512 but
-# without AMX do so at half the speed (`scripts/benchmark.py precision`); others only imitate it.
+# Words of /proc/cpuinfo (x86 and ARM) of processors that multiply bfloat16 faster than float32. Intel's with AVX-512
+# but without AMX do so at half the speed (`scripts/benchmark.py precision`); others only imitate it.
 BFLOAT16_WORDS = ({"amx_bf16"}, {"avx512_bf16", "AuthenticAMD"}, {"bf16"})
 
 
