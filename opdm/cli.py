@@ -106,10 +106,11 @@ def load_method(options: argparse.Namespace) -> "Pipeline":
     from opdm.ant import load_ant
     from opdm.region_pipelines import AnTPipeline, BothPipeline
 
-    network = load_ant(options.ant, choose_device(options.device))
     if options.method == "ant":
-        return AnTPipeline(network)
-    return BothPipeline(load_pipeline(options.model, options.device, options.dtype), network)
+        return AnTPipeline(load_ant(options.ant, choose_device(options.device)))
+    pipeline = load_pipeline(options.model, options.device, options.dtype)
+    is_its_own = options.ant == pipeline.model.matcher
+    return BothPipeline(pipeline, None if is_its_own else load_ant(options.ant, choose_device(options.device)))
 
 
 def load_pipeline(model: str, device: str, dtype: str) -> "OPDMPipeline":

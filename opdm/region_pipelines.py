@@ -95,10 +95,13 @@ class AnTPipeline:
 
 
 class BothPipeline:
-    """The diffusion model, whose colors the Animation Transformer and the moved keyframes may outvote."""
+    """The diffusion model, whose colors the Animation Transformer and the moved keyframes may outvote.
 
-    def __init__(self, pipeline: OPDMPipeline, network: AnT):
-        self.pipeline, self.match = pipeline, Matcher(network)
+    Without a network, regions have the matches that the model itself is given.
+    """
+
+    def __init__(self, pipeline: OPDMPipeline, network: AnT | None):
+        self.pipeline, self.match = pipeline, Matcher(network) if network else None
         self.references, self.size_multiple = pipeline.references, pipeline.size_multiple
         self.uses_motion, self.chooses = pipeline.uses_motion, pipeline.chooses
         self.default_size = pipeline.default_size
@@ -113,18 +116,24 @@ class BothPipeline:
         """Drawings of one working size, one after the other."""
         painted = self.pipeline.paint(stages, seeds=seeds, steps=steps)
         for stage, finished in zip(stages, painted, strict=True):
-            yield Finished(settle(stage, finished.frame, self.match), finished.weights)
+            yield Finished(settle(stage, finished.frame, self._matches(stage)), finished.weights)
+
+    def _matches(self, stage: Stage) -> Sequence[Match]:
+        if self.match is None:
+            assert stage.moved is not None, "a model that is given matches is given motion"
+            return stage.moved.matches
+        regions = stage.moved.regions if stage.moved else find_regions(stage.lines)
+        return [self.match(stage.lines, regions, keyframe) for keyframe in stage.keyframes]
 
 
-def settle(stage: Stage, frame: Tensor, match: Matcher) -> Tensor:
+def settle(stage: Stage, frame: Tensor, matches: Sequence[Match]) -> Tensor:
     """The frame (3, H, W), with those regions in another color that are painted flat and were outvoted.
 
-    What is not flat keeps its light and shadow.
+    `matches` with each keyframe. What is not flat keeps its light and shadow.
     """
     regions = stage.moved.regions if stage.moved else find_regions(stage.lines)
     layers = compose(frame, stage.lines)
     own = vote_colors(regions, layers.fill, interior_weights(regions))
-    matches = [match(stage.lines, regions, keyframe) for keyframe in stage.keyframes]
     colors = elect_colors(regions, layers.fill, own, stage.moved, matches)
     is_flat = measure_flatness(regions, layers.fill, own) >= FLAT_SHARE
     is_outvoted = is_flat & ~is_same(colors, own)

@@ -18,7 +18,7 @@ from opdm.proposals import Ballot
 from opdm.region_pipelines import AnTPipeline, elect_colors, most_alike, nearest_color, settle
 from opdm.segments import find_regions
 from opdm.staging import Moved, fill_all, set_up
-from opdm.weights import embedded_networks
+from opdm.weights import embedded_networks, folder_of
 
 RED, BLUE, GREEN = torch.tensor([[0.8, 0.2, 0.2], [0.2, 0.2, 0.8], [0.2, 0.8, 0.2]])
 HEIGHT, WIDTH = 40, 90
@@ -101,7 +101,8 @@ def test_flat_regions_are_outvoted_and_shaded_ones_stay():
     shaded = torch.linspace(0.2, 0.9, HEIGHT)[None, :, None].expand(3, HEIGHT, 30)
     frame = painted(BLUE, BLUE, shaded)  # the first room is wrong
     stage = stage_of(keyframe)
-    settled = settle(stage, frame, Twice(OneToOne(0, 1, 2)))
+    match = Twice(OneToOne(0, 1, 2))
+    settled = settle(stage, frame, [match(stage.lines, find_regions(stage.lines), k) for k in stage.keyframes])
     assert torch.allclose(settled[:, :, :28], painted(RED, BLUE, shaded)[:, :, :28], atol=1e-6)
     assert torch.allclose(settled[:, :, 61:], frame[:, :, 61:], atol=1e-6)
 
@@ -192,6 +193,17 @@ def test_the_command_paints_by_every_method(shot, capsys):
     assert records["both"]["weights"].keys() == {"model", "ant"}
     assert sample(shot, "--method", "both", output="ant") == 2
     assert "other model and weights" in capsys.readouterr().err
+
+
+def test_a_network_whose_matches_the_model_has_does_not_match_again(shot, monkeypatch):
+    matched = []
+    match = Matcher.__call__
+    monkeypatch.setattr(Matcher, "__call__", lambda self, *drawn: matched.append(self) or match(self, *drawn))
+    assert sample(shot, "--method", "both", output="own") == 0
+    assert len(matched) == 4, "two drawings with two keyframes"
+    assert sample(shot, "--method", "both", "--ant", str(folder_of("ant-small")), output="other") == 0
+    assert len(matched) == 12
+    assert torch.equal(*(read_frame(shot / output / "1.png") for output in ("own", "other")))
 
 
 @pytest.mark.parametrize(
