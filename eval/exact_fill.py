@@ -64,7 +64,7 @@ def measure(options: ExactFillOptions) -> Iterator[list[list[float]]]:
         if clip.name not in palettes:
             palettes[clip.name] = collect_palette(stage.keyframes)
         columns = []
-        matches = [matcher(stage.lines, stage.moved.regions, keyframe) for keyframe in stage.keyframes]
+        matches = [matcher(stage.lines, stage.regions, keyframe) for keyframe in stage.keyframes]
         for frame in (finished.frame, settle(stage, finished.frame, matches)):
             paint = fill_exactly(frame, stage.lines, stage.moved.regions, palettes[clip.name])
             is_filled = pick(paint.entries != AS_PAINTED, paint.areas)

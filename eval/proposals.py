@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from opdm.data.clips import Clip
-    from opdm.matching import Matcher
+    from opdm.layers import Layers
     from opdm.motion import Motion
+    from opdm.proposals import Fill
 
 MATCHER = "ant-small"
 FIRST_SEED = 2**62
@@ -83,8 +84,10 @@ def measure(clips: "list[Clip]", frames: int, *, knows_flow: bool) -> dict[str, 
 
     from opdm.ant import load_ant
     from opdm.flow import track_px
+    from opdm.layers import Layers
     from opdm.matching import Matcher
     from opdm.motion import estimate_motion
+    from opdm.segments import find_regions
 
     matcher = Matcher(load_ant(MATCHER))
     scores: dict[str, list[Tensor]] = {}
@@ -92,14 +95,17 @@ def measure(clips: "list[Clip]", frames: int, *, knows_flow: bool) -> dict[str, 
         assert clip.lines is not None
         lines = [clip.lines(i) for i in range(frames)]
         ends = torch.stack([lines[0], lines[-1]])
+        keyframes = [Layers(clip.color(i), lines[i]) for i in (0, frames - 1)]
         tracks_px = torch.stack([torch.stack(track_px(lines)), torch.stack(track_px(lines[::-1])[::-1])], dim=1)
         for i in range(1, frames - 1):
+            regions = find_regions(lines[i])
+            matched = [matcher(lines[i], regions, keyframe).fill for keyframe in keyframes]
             motions = {HANDED_ON: estimate_motion(lines[i], ends, tracks_px[i]), ALONE: estimate_motion(lines[i], ends)}
             if knows_flow:
                 motions[TRUE] = with_true_flow(motions[HANDED_ON], clip, i, frames)
             for name, motion in motions.items():
-                ceilings = torch.stack(list(each_ceiling(clip, i, frames, motion, matcher)))
-                scores.setdefault(name, []).append(ceilings)
+                ceilings = each_ceiling(clip.color(i), lines[i], regions, keyframes, motion, matched)
+                scores.setdefault(name, []).append(torch.stack(list(ceilings)))
     return {name: torch.stack(values).mean(dim=0).tolist() for name, values in scores.items()}
 
 
@@ -121,24 +127,23 @@ def with_true_flow(motion: "Motion", clip: "Clip", i: int, frames: int) -> "Moti
     return Motion(flow_px, error_px)
 
 
-def each_ceiling(clip: "Clip", i: int, frames: int, motion: "Motion", matcher: "Matcher") -> "Iterator[Tensor]":
-    """PSNR in dB of the best choice from each of `SETS`, at most 60."""
+def each_ceiling(
+    target: "Tensor",
+    lines: "Tensor",
+    regions: "Tensor",
+    keyframes: "list[Layers]",
+    motion: "Motion",
+    matched: "list[Fill]",
+) -> "Iterator[Tensor]":
+    """PSNR in dB of the best choice from each of `SETS`, at most 60, of a drawing with its fills by match."""
     import torch
 
-    from opdm.layers import Layers
     from opdm.metrics.image import psnr
     from opdm.motion import FLOWS
     from opdm.proposals import cast_votes, each_proposal, fill_by_vote
-    from opdm.segments import find_regions
 
-    assert clip.lines is not None
-    target, lines = clip.color(i), clip.lines(i)
-    keyframes = [Layers(clip.color(j), clip.lines(j)) for j in (0, frames - 1)]
-    motion, regions = motion.resize((lines.shape[-2], lines.shape[-1])), find_regions(lines)
-    fills = [
-        fill_by_vote(cast_votes(keyframes, motion, regions)),
-        *(matcher(lines, regions, k).fill for k in keyframes),
-    ]
+    motion = motion.resize((lines.shape[-2], lines.shape[-1]))
+    fills = [fill_by_vote(cast_votes(keyframes, motion, regions)), *matched]
     proposals = list(each_proposal(lines, keyframes, motion, regions, fills))
     moved = 2 * FLOWS * len(keyframes)  # each as it was, then re-inked
     voted = moved + len(keyframes)

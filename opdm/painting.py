@@ -19,7 +19,6 @@ from opdm.frames import FrameError, frame_size, read_frame, read_lines, resize
 from opdm.layers import Layers
 from opdm.line_style import choose_extractor
 from opdm.lines import Extractor, XDoG
-from opdm.segments import find_regions
 from opdm.shot import Drawing, Keyframe, Shot, normal_stem
 from opdm.staging import Finished, Size, Stage, working_size
 
@@ -103,7 +102,7 @@ class Painted:
     @property
     def regions(self) -> Tensor:
         """(H, W) of the drawing."""
-        return self.stage.moved.regions if self.stage.moved else find_regions(self.stage.lines)
+        return self.stage.regions
 
     @cached_property
     def area_paint(self) -> AreaPaint:

@@ -25,7 +25,7 @@ from opdm.region_colors import (
     measure_flatness,
     sum_by_region,
 )
-from opdm.segments import fill_regions, find_regions, grow_over_lines, vote_colors
+from opdm.segments import fill_regions, grow_over_lines, vote_colors
 from opdm.staging import Finished, Moved, Stage, set_up
 
 
@@ -87,10 +87,9 @@ class AnTPipeline:
     def paint(self, stages: Sequence[Stage], *, seeds: list[int], steps: int | None = None) -> Iterator[Finished]:
         """Drawings one after the other; nothing here is random."""
         for stage in stages:
-            regions = find_regions(stage.lines)
-            matches = [self.match(stage.lines, regions, keyframe) for keyframe in stage.keyframes]
+            matches = [self.match(stage.lines, stage.regions, keyframe) for keyframe in stage.keyframes]
             nearest = stage.keyframes[0]
-            fill = fill_regions(grow_over_lines(regions), most_alike(matches), nearest.paint)
+            fill = fill_regions(grow_over_lines(stage.regions), most_alike(matches), nearest.paint)
             yield Finished(lay_lines(fill, nearest.ink, stage.lines))
 
 
@@ -122,8 +121,7 @@ class BothPipeline:
         if self.match is None:
             assert stage.moved is not None, "a model that is given matches is given motion"
             return stage.moved.matches
-        regions = stage.moved.regions if stage.moved else find_regions(stage.lines)
-        return [self.match(stage.lines, regions, keyframe) for keyframe in stage.keyframes]
+        return [self.match(stage.lines, stage.regions, keyframe) for keyframe in stage.keyframes]
 
 
 def settle(stage: Stage, frame: Tensor, matches: Sequence[Match]) -> Tensor:
@@ -131,7 +129,7 @@ def settle(stage: Stage, frame: Tensor, matches: Sequence[Match]) -> Tensor:
 
     `matches` with each keyframe. What is not flat keeps its light and shadow.
     """
-    regions = stage.moved.regions if stage.moved else find_regions(stage.lines)
+    regions = stage.regions
     layers = compose(frame, stage.lines)
     own = vote_colors(regions, layers.fill, interior_weights(regions))
     colors = elect_colors(regions, layers.fill, own, stage.moved, matches)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import torch
@@ -54,6 +55,11 @@ class Stage:
     size: Size
     """Working size before padding."""
     moved: Moved | None
+
+    @cached_property
+    def regions(self) -> Tensor:
+        """(H, W) of the drawing."""
+        return self.moved.regions if self.moved else find_regions(self.lines)
 
     def proposals(self) -> Iterator[Tensor]:
         """Frames (3, H, W) at the drawing's size, one at a time; none for a model that makes nothing of motion."""

@@ -180,40 +180,48 @@ def model_rows(gradients: list[str]) -> list[Row]:
     return [Row(names[part], naive[part] / own[part], "times the naive speed", aims[part]) for part in names]
 
 
+@dataclass(frozen=True)
+class UNetCost:
+    """A step of the U-Net while painting, and a 4096 x 4096 matrix product, in one number format."""
+
+    step_s: float
+    step_flops: int
+    product_s: float
+
+
 @torch.no_grad()
-def utilization_rows() -> list[Row]:
-    """Share of the bfloat16 matrix-product rate that the U-Net reaches while painting."""
+def measure_unet(dtype: torch.dtype) -> UNetCost:
+    """One drawing of the working size, channels last."""
     reuse_freed_memory()
-    model = OPDMModel.from_model_config(RUN.model).to(torch.bfloat16, memory_format=torch.channels_last)
+    model = OPDMModel.from_model_config(RUN.model).to(dtype, memory_format=torch.channels_last)
     conditions = make_conditions(1, SIZE)
     guidance = model.encode(conditions)
     arguments = torch.randn(1, 3, SIZE, SIZE), torch.tensor([400]), conditions.lines, guidance
     with FlopCounterMode(display=False) as counter:
         model.denoise(*arguments)
-    rate = counter.get_total_flops() / best_of(lambda: model.denoise(*arguments), 10)
-    matrix = torch.randn(4096, 4096).bfloat16()
-    product_rate = 2 * 4096**3 / best_of(lambda: matrix @ matrix, 5)
-    name = f"U-Net at {SIZE} px, of the rate of a 4096 matrix product"
-    return [Row(name, rate / product_rate, "of the bfloat16 rate", "")]
+    matrix = torch.randn(4096, 4096).to(dtype)
+    return UNetCost(
+        step_s=best_of(lambda: model.denoise(*arguments), 10),
+        step_flops=counter.get_total_flops(),
+        product_s=best_of(lambda: matrix @ matrix, 5),
+    )
 
 
-@torch.no_grad()
+def utilization_rows() -> list[Row]:
+    """Share of the bfloat16 matrix-product rate that the U-Net reaches while painting."""
+    cost = measure_unet(torch.bfloat16)
+    share = (cost.step_flops / cost.step_s) / (2 * 4096**3 / cost.product_s)
+    return [Row(f"U-Net at {SIZE} px, of the rate of a 4096 matrix product", share, "of the bfloat16 rate", "")]
+
+
 def precision_rows() -> list[Row]:
     """What bfloat16 gains over float32, beside what `--dtype auto` takes."""
-    reuse_freed_memory()
-    conditions, noise, t = make_conditions(1, SIZE), torch.randn(1, 3, SIZE, SIZE), torch.tensor([400])
-
-    def times(dtype: torch.dtype) -> tuple[float, float]:
-        matrix = torch.randn(4096, 4096).to(dtype)
-        model = OPDMModel.from_model_config(RUN.model).to(dtype, memory_format=torch.channels_last)
-        guidance = model.encode(conditions)
-        denoising = best_of(lambda: model.denoise(noise, t, conditions.lines, guidance), 10)
-        return best_of(lambda: matrix @ matrix, 5), denoising
-
-    names = ("4096 matrix product, bfloat16", f"U-Net at {SIZE} px, bfloat16")
+    single, half = measure_unet(torch.float32), measure_unet(torch.bfloat16)
     unit = f"times float32's speed; auto takes {str(default_dtype('cpu')).removeprefix('torch.')}"
-    pairs = zip(times(torch.float32), times(torch.bfloat16), strict=True)
-    return [Row(name, single / half, unit, "") for name, (single, half) in zip(names, pairs, strict=True)]
+    return [
+        Row("4096 matrix product, bfloat16", single.product_s / half.product_s, unit, ""),
+        Row(f"U-Net at {SIZE} px, bfloat16", single.step_s / half.step_s, unit, ""),
+    ]
 
 
 def norm_rows() -> list[Row]:

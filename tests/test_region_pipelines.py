@@ -102,7 +102,7 @@ def test_flat_regions_are_outvoted_and_shaded_ones_stay():
     frame = painted(BLUE, BLUE, shaded)  # the first room is wrong
     stage = stage_of(keyframe)
     match = Twice(OneToOne(0, 1, 2))
-    settled = settle(stage, frame, [match(stage.lines, find_regions(stage.lines), k) for k in stage.keyframes])
+    settled = settle(stage, frame, [match(stage.lines, stage.regions, k) for k in stage.keyframes])
     assert torch.allclose(settled[:, :, :28], painted(RED, BLUE, shaded)[:, :, :28], atol=1e-6)
     assert torch.allclose(settled[:, :, 61:], frame[:, :, 61:], atol=1e-6)
 
