@@ -29,7 +29,12 @@ OPDM_BASE = ModelConfig(
 
 OPDM_SMALL = ModelConfig(
     unet=UNetConfig(
-        widths=(32, 64, 96, 128), blocks_per_level=1, attention_levels=(3,), attention_head_width=32, norm_groups=8
+        widths=(32, 64, 96, 128),
+        blocks_per_level=1,
+        attention_levels=(3,),
+        attention_head_width=32,
+        region_levels=(0, 1),
+        norm_groups=8,
     ),
     reference=ReferenceConfig(blocks_per_level=1),
     adapter=FlowAdapterConfig(encodes="matches", blocks_per_level=1),
@@ -42,6 +47,7 @@ DCM = replace(OPDM, adapter=DeformableAdapterConfig(), head=FrameHeadConfig(), s
 
 DCM_SMALL = replace(
     OPDM_SMALL,
+    unet=replace(OPDM_SMALL.unet, region_levels=()),
     adapter=DeformableAdapterConfig(kernel_size=3, widths=(32, 64, 96, 128), blocks_per_level=2),
     head=FrameHeadConfig(),
     sampling_steps=1,

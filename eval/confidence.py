@@ -117,7 +117,7 @@ def judge_drawing(clip: "Clip", i: int, stage: "Stage", finished: "Finished", fr
     planes = [delta_e_2000(lab_colors(finished.frame), lab_colors(clip.color(i)))]
     if clip.is_occluded is not None:
         planes.append((clip.is_occluded(i, 0) & clip.is_occluded(i, frames - 1)).float())
-    true = region_means(torch.stack(planes), stage.moved.regions)
+    true = region_means(torch.stack(planes), stage.regions)
     truths = dict(zip(true.ids.tolist(), true.means.T.tolist(), strict=True))
     for check in check_drawing(clip.stems[i], stage, finished.frame, finished.weights).regions:
         error, *hidden = truths[check.region]

@@ -66,7 +66,7 @@ def measure(options: ExactFillOptions) -> Iterator[list[list[float]]]:
         columns = []
         matches = [matcher(stage.lines, stage.regions, keyframe) for keyframe in stage.keyframes]
         for frame in (finished.frame, settle(stage, finished.frame, matches)):
-            paint = fill_exactly(frame, stage.lines, stage.moved.regions, palettes[clip.name])
+            paint = fill_exactly(frame, stage.lines, stage.regions, palettes[clip.name])
             is_filled = pick(paint.entries != AS_PAINTED, paint.areas)
             columns.append(score(frame, clip, i, stage, is_filled & False))
             columns.append(score(paint.composite.frame, clip, i, stage, is_filled))
@@ -79,7 +79,7 @@ def score(frame: "Tensor", clip: "Clip", i: int, stage: "Stage", is_filled: "Ten
     from opdm.metrics.color import VISIBLY_WRONG, delta_e_2000, lab_colors, region_means
 
     assert stage.moved is not None
-    regions, true = stage.moved.regions, clip.color(i)
+    regions, true = stage.regions, clip.color(i)
     is_paint = regions > 0
     error = delta_e_2000(lab_colors(frame), lab_colors(true))
     by_region = region_means(error[None], regions).means[0]

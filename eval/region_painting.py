@@ -67,7 +67,7 @@ class Task:
     def regions(self) -> "Tensor":
         """(H, W) of the drawing."""
         assert self.stage.moved is not None, "the model makes use of motion"
-        return self.stage.moved.regions
+        return self.stage.regions
 
     @cached_property
     def painted(self) -> "Tensor":

@@ -13,6 +13,7 @@ from opdm.layers import Layers
 from opdm.motion import Motion
 from opdm.proposals import Fill, each_proposal, move_lines
 from opdm.region_colors import pick
+from opdm.segments import grow_over_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class Conditions:
     """(B, K, 3, H, W) in [0, 1]."""
     keyframe_lines: Tensor
     """(B, K, 1, H, W) in [0, 1]."""
+    regions: Tensor
+    """(B, 1, H, W) int32: of the drawing, from 1; a pixel of a line belongs to the nearest one."""
     flow_px: Tensor | None = None
     """(B, K, FLOWS, 2, H, W), from drawing to keyframe."""
     flow_error_px: Tensor | None = None
@@ -51,7 +54,7 @@ class Conditions:
     def inside_model(self) -> "Conditions":
         """The same with frames and lines in [-1, 1], as the networks take them."""
         signed = replace(self, flow_px=None, flow_error_px=None).map(lambda frame: frame * 2 - 1)
-        return replace(signed, flow_px=self.flow_px, flow_error_px=self.flow_error_px)
+        return replace(signed, regions=self.regions, flow_px=self.flow_px, flow_error_px=self.flow_error_px)
 
     @staticmethod
     def stack(singles: Sequence["Conditions"]) -> "Conditions":
@@ -61,12 +64,13 @@ class Conditions:
         return Conditions(**{name: torch.stack(values) for name, values in present.items()})
 
 
-def build_conditions(lines: Tensor, keyframes: Sequence[Layers]) -> Conditions:
-    """The conditions of one drawing (1, H, W) for a model that makes nothing of motion."""
+def build_conditions(lines: Tensor, keyframes: Sequence[Layers], regions: Tensor) -> Conditions:
+    """The conditions of one drawing (1, H, W) with regions (H, W) for a model that makes nothing of motion."""
     return Conditions(
         lines=lines,
         keyframes=torch.stack([keyframe.color for keyframe in keyframes]),
         keyframe_lines=torch.stack([keyframe.lines for keyframe in keyframes]),
+        regions=grow_over_lines(regions)[None],
     )
 
 
@@ -74,7 +78,7 @@ def build_moved_conditions(
     lines: Tensor, keyframes: Sequence[Layers], motion: Motion, regions: Tensor, fills: Sequence[Fill]
 ) -> Conditions:
     """The conditions of one drawing with everything that its motion proposes; arguments as `each_proposal` has them."""
-    still = build_conditions(lines, keyframes)
+    still = build_conditions(lines, keyframes, regions)
     return replace(
         still,
         flow_px=motion.flow_px,

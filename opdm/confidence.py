@@ -92,7 +92,7 @@ def check_drawing(name: str, stage: Stage, frame: Tensor, weights: Tensor) -> Dr
     """
     if stage.moved is None:
         raise ValueError(f"{name}: was painted by a model that makes nothing of motion, and has no choice to doubt")
-    size, regions = (stage.lines.shape[-2], stage.lines.shape[-1]), stage.moved.regions
+    size, regions = (stage.lines.shape[-2], stage.lines.shape[-1]), stage.regions
     planes = torch.stack([measure_doubt(stage, frame, weights), measure_mismatch(stage)])
     planes = F.interpolate(planes[None], size, mode="bilinear")[0]
     found = region_means(planes, regions)

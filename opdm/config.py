@@ -29,6 +29,8 @@ class UNetConfig:
     """Levels (0 = full resolution) whose residual blocks are followed by self-attention."""
     attention_head_width: int = 64
     """Channels of one attention head."""
+    region_levels: tuple[int, ...] = ()
+    """Levels whose decoder ends with a pooling over the regions of the drawing. Ours: the paper has none."""
     norm_groups: int = 32
     """Groups of every GroupNorm; divides every width."""
     injection: Literal["first_block", "every_block"] = "first_block"
@@ -38,9 +40,11 @@ class UNetConfig:
         for width in self.widths:
             if width % self.norm_groups:
                 raise ValueError(f"unet.widths: {width} is not a multiple of unet.norm_groups = {self.norm_groups}")
+        for name in ("attention_levels", "region_levels"):
+            for level in getattr(self, name):
+                if not 0 <= level < len(self.widths):
+                    raise ValueError(f"unet.{name}: {level} is no level; there are {len(self.widths)}")
         for level in self.attention_levels:
-            if not 0 <= level < len(self.widths):
-                raise ValueError(f"unet.attention_levels: {level} is no level; there are {len(self.widths)}")
             if self.widths[level] % self.attention_head_width:
                 raise ValueError(
                     f"unet.attention_head_width: {self.attention_head_width} does not divide the {self.widths[level]} "

@@ -240,5 +240,6 @@ def pad_to_multiple(frame: Tensor, multiple: int) -> Tensor:
     right, below = -frame.shape[-1] % multiple, -frame.shape[-2] % multiple
     if not right and not below:
         return frame
-    planes = F.pad(frame.reshape(-1, *frame.shape[-2:]), (0, right, 0, below), mode="replicate")
+    planes = frame.reshape(-1, *frame.shape[-2:]).float()  # replication knows no integers
+    planes = F.pad(planes, (0, right, 0, below), mode="replicate").to(frame.dtype)
     return planes.reshape(*frame.shape[:-2], *planes.shape[-2:])

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from opdm.region_pooling import number_apart
 from opdm.similarity import ssim
 
 VGG_LAYERS = (1, 6, 11, 20, 29)
@@ -29,14 +30,12 @@ def region_loss(frame: Tensor, target: Tensor, regions: Tensor) -> Tensor:
     frame, target: (B, 3, H, W) in [0, 1]; regions (B, 1, H, W) int, from 1, 0 = line; those of fewer than
     `REGION_PX` pixels are left out. 0 for a sample without regions.
     """
-    count = int(regions.max()) + 1
-    first = torch.arange(len(regions), device=regions.device).view(-1, 1, 1, 1) * count
-    ids = (regions.long() + first).flatten()  # of no two samples the same
-    sizes = torch.bincount(ids, minlength=len(regions) * count)
+    ids, count = number_apart(regions)
+    sizes = torch.bincount(ids, minlength=count)
     errors = (frame - target).float().movedim(1, -1).flatten(0, 2)  # (B H W, 3)
-    sums = errors.new_zeros(len(sizes), 3).index_add(0, ids, errors)
-    distances = (sums / sizes.clamp(min=1)[:, None]).abs().mean(dim=1).view(-1, count)[:, 1:]  # (B, S)
-    counts = (sizes.view(-1, count)[:, 1:] >= REGION_PX).float()
+    sums = errors.new_zeros(count, 3).index_add(0, ids, errors)
+    distances = (sums / sizes.clamp(min=1)[:, None]).abs().mean(dim=1).view(len(regions), -1)[:, 1:]  # (B, S)
+    counts = (sizes.view(len(regions), -1)[:, 1:] >= REGION_PX).float()
     return (distances * counts).sum(dim=1) / counts.sum(dim=1).clamp(min=1)
 
 

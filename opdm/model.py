@@ -19,6 +19,7 @@ from opdm.config import ModelConfig, from_dict, to_dict
 from opdm.heads import HEADS
 from opdm.proposals import name_proposals
 from opdm.reference_encoder import PyramidEncoder
+from opdm.region_pooling import RegionPooling
 from opdm.unet import UNet
 
 HARDLY_CHOSEN = -2.0
@@ -31,6 +32,8 @@ class Guidance:
 
     features: list[Tensor]
     """One per level, (B, C_l, H / 2^l, W / 2^l), added inside the encoder's residual blocks."""
+    regions: Tensor
+    """(B, 1, H, W) int, of the drawing."""
     proposals: Tensor | None
     """(B, P, 3, H, W) float32 in [-1, 1]: frames that may already be right in places."""
 
@@ -63,6 +66,9 @@ class OPDMModel(ModelMixin, ConfigMixin):
             "unet.project.bias": Channels(0, answers, new=HARDLY_CHOSEN),
             **self.adapter.channels("adapter."),
         }
+        self.idle_when_new = tuple(
+            f"{name}." for name, module in self.named_modules() if isinstance(module, RegionPooling)
+        )
 
     def to(self, *arguments: Any, **options: Any) -> "OPDMModel":
         """As any module's; diffusers' own warns of modules to be kept in float32 even where there are none."""
@@ -86,7 +92,7 @@ class OPDMModel(ModelMixin, ConfigMixin):
         features = self.reference_encoder(inside.keyframes.flatten(1, 2))  # from (B, 3 K, H, W)
         if offsets := self.adapter(inside):
             features = [reference + offset for reference, offset in zip(features, offsets, strict=True)]
-        return Guidance(features, inside.proposals)
+        return Guidance(features, inside.regions, inside.proposals)
 
     def denoise(self, noisy_frame: Tensor, timestep: Tensor, lines: Tensor, guidance: Guidance) -> Tensor:
         """The head's prediction, noise or clean frame in [-1, 1], (B, 3, H, W) float32; arguments as `evaluate` has."""
@@ -99,7 +105,7 @@ class OPDMModel(ModelMixin, ConfigMixin):
         """
         dtype = self.dtype
         drawing = channels_last((lines * 2 - 1).to(dtype))
-        return self.unet(channels_last(noisy_frame.to(dtype)), drawing, timestep, guidance.features)
+        return self.unet(channels_last(noisy_frame.to(dtype)), drawing, timestep, guidance.features, guidance.regions)
 
     def forward(self, noisy_frame: Tensor, timestep: Tensor, conditions: Conditions) -> Tensor:
         """`encode` and `denoise` in one; for a single step only."""

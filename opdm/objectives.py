@@ -79,7 +79,7 @@ class JointObjective(Objective):
             frame = (self.generate(self, estimate, start, batch, guidance) + 1) / 2
             losses["content"] = content_loss(frame, batch.target)
             if "region" in self.weights:
-                losses["region"] = region_loss(frame, batch.target, batch.regions)
+                losses["region"] = region_loss(frame, batch.target, batch.conditions.regions)
             if self.perceptual is not None:
                 losses["perceptual"] = self.perceptual(frame, batch.target)
         return losses

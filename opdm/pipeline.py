@@ -19,6 +19,7 @@ from opdm.layers import Layers
 from opdm.line_style import choose_extractor
 from opdm.matching import Matcher
 from opdm.model import OPDMModel
+from opdm.motion import estimate_motion
 from opdm.sampler import denoise_step, make_scheduler, sampling_grid
 from opdm.staging import Finished, Stage, set_up
 from opdm.weights import embedded_models, resolve
@@ -143,13 +144,15 @@ class OPDMPipeline(DiffusionPipeline):
 
         tracks_px: see `opdm.motion.estimate_motion`.
         """
+        motion = None
+        if self.uses_motion:
+            motion = estimate_motion(lines, torch.stack([keyframe.lines for keyframe in keyframes]), tracks_px)
         return set_up(
             lines,
             keyframes,
             shorter_side=size or self.default_size,
             multiple=self.size_multiple,
-            uses_motion=self.uses_motion,
-            tracks_px=tracks_px,
+            motion=motion,
             matcher=self.matcher,
         )
 

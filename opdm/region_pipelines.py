@@ -82,7 +82,7 @@ class AnTPipeline:
         self, lines: Tensor, keyframes: list[Layers], *, size: int | None = None, tracks_px: Tensor | None = None
     ) -> Stage:
         """A drawing (1, H, W) and its keyframes; `size` has no effect, for regions are matched as they are drawn."""
-        return set_up(lines, keyframes, shorter_side=self.default_size, multiple=1, uses_motion=False)
+        return set_up(lines, keyframes, shorter_side=self.default_size, multiple=1)
 
     def paint(self, stages: Sequence[Stage], *, seeds: list[int], steps: int | None = None) -> Iterator[Finished]:
         """Drawings one after the other; nothing here is random."""

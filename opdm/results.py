@@ -81,7 +81,7 @@ class Results:
     def _save_check(self, painted: Painted) -> None:
         assert painted.weights is not None and painted.stage.moved is not None, "the command sees to it"
         found = check_drawing(painted.drawing.path.name, painted.stage, painted.frame, painted.weights)
-        picture = draw_checks(painted.frame, painted.stage.moved.regions, found.doubtful)
+        picture = draw_checks(painted.frame, painted.regions, found.doubtful)
         write_frame(self._check_picture(painted.drawing), picture)
         write_text(self._check_list(painted.drawing), json.dumps(found.as_json(), indent=2) + "\n")
 

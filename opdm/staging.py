@@ -1,8 +1,7 @@
 """A drawing and its keyframes set up for painting: small for the model, at the drawing's own size for the result."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import torch
@@ -12,8 +11,8 @@ from torch import Tensor
 from opdm.conditions import Conditions, build_conditions, build_moved_conditions
 from opdm.frames import pad_to_multiple, resize
 from opdm.layers import Layers
-from opdm.matching import Match, Matcher
-from opdm.motion import Motion, estimate_motion
+from opdm.matching import Match
+from opdm.motion import Motion
 from opdm.proposals import Ballot, Fill, cast_votes, each_proposal, fill_by_vote
 from opdm.segments import find_regions
 
@@ -27,8 +26,6 @@ class Moved:
 
     motion: Motion
     """As estimated, below the drawing's size where that is large."""
-    regions: Tensor
-    """(H, W) of the drawing."""
     ballot: Ballot
     """The votes of the moved keyframes, at the working size."""
     voted: Fill
@@ -54,19 +51,16 @@ class Stage:
     """At the working size, padded to what the model takes; of a single drawing."""
     size: Size
     """Working size before padding."""
+    regions: Tensor
+    """(H, W) of the drawing."""
     moved: Moved | None
-
-    @cached_property
-    def regions(self) -> Tensor:
-        """(H, W) of the drawing."""
-        return self.moved.regions if self.moved else find_regions(self.lines)
 
     def proposals(self) -> Iterator[Tensor]:
         """Frames (3, H, W) at the drawing's size, one at a time; none for a model that makes nothing of motion."""
         if self.moved is None:
             return iter(())
         moved = self.moved
-        return each_proposal(self.lines, self.keyframes, moved.motion, moved.regions, moved.fills)
+        return each_proposal(self.lines, self.keyframes, moved.motion, self.regions, moved.fills)
 
 
 @dataclass(frozen=True)
@@ -85,30 +79,28 @@ def set_up(
     *,
     shorter_side: int,
     multiple: int,
-    uses_motion: bool,
-    tracks_px: Tensor | None = None,
-    matcher: Matcher | None = None,
+    motion: Motion | None = None,
+    matcher: Callable[[Tensor, Tensor, Layers], Match] | None = None,
 ) -> Stage:
     """Set up a drawing (1, H, W) with keyframes of the same size, for a model working at `shorter_side` pixels.
 
-    Drawings are never enlarged. tracks_px: as `opdm.motion.estimate_motion` takes it. With a matcher, which needs
-    motion, there are fills by its matches.
+    Drawings are never enlarged. motion: as `opdm.motion.estimate_motion` gives it, for models that make something of
+    it. With a `Matcher`, which needs motion, there are fills by its matches.
     """
     size = working_size((lines.shape[-2], lines.shape[-1]), shorter_side)
     small_lines, small_keyframes = resize(lines, size), [keyframe.resize(size) for keyframe in keyframes]
-    moved = None
-    if uses_motion:
-        drawings = torch.stack([keyframe.lines for keyframe in keyframes])
-        motion, regions = estimate_motion(lines, drawings, tracks_px), find_regions(lines)
-        small_motion, small_regions = motion.resize(size), shrink_regions(regions, size)
+    regions = find_regions(lines)
+    small_regions, moved = shrink_regions(regions, size), None
+    if motion is not None:
+        small_motion = motion.resize(size)
         ballot = cast_votes(small_keyframes, small_motion, small_regions)
         matches = [matcher(lines, regions, keyframe) for keyframe in keyframes] if matcher else []
-        moved = Moved(motion, regions, ballot, fill_all(regions, ballot), matches)
+        moved = Moved(motion, ballot, fill_all(regions, ballot), matches)
         conditions = build_moved_conditions(small_lines, small_keyframes, small_motion, small_regions, moved.fills)
     else:
-        conditions = build_conditions(small_lines, small_keyframes)
+        conditions = build_conditions(small_lines, small_keyframes, small_regions)
     padded = conditions.map(lambda tensor: pad_to_multiple(tensor, multiple))
-    return Stage(lines, keyframes, padded, size, moved)
+    return Stage(lines, keyframes, padded, size, regions, moved)
 
 
 def fill_all(regions: Tensor, ballot: Ballot) -> Fill:

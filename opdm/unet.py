@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from opdm.blocks import Downsample, ResidualBlock, Upsample, self_attention
 from opdm.config import UNetConfig
 from opdm.norm import norm_silu
+from opdm.region_pooling import RegionPooling
 
 
 class EncoderLevel(nn.Module):
@@ -35,7 +36,8 @@ class EncoderLevel(nn.Module):
 
 
 class DecoderLevel(nn.Module):
-    """Residual blocks of one resolution, each taking one of the encoder's outputs beside its own input."""
+    """Residual blocks of one resolution, each taking one of the encoder's outputs beside its own input; last, where
+    asked, a pooling over regions."""
 
     def __init__(self, config: UNetConfig, level: int, in_width: int, skip_widths: list[int], time_width: int):
         super().__init__()
@@ -46,12 +48,16 @@ class DecoderLevel(nn.Module):
             for a, skip in zip(in_widths, skip_widths, strict=True)
         )
         self.attentions = attentions(config, level, len(self.blocks))
+        self.stride = 2**level
+        self.pooling = RegionPooling(width, norm_groups=config.norm_groups) if level in config.region_levels else None
 
-    def forward(self, hidden: Tensor, skips: list[Tensor], time: Tensor) -> Tensor:
-        """hidden (B, in_width, H, W) and `skips`, taken from its end: (B, width, H, W)."""
+    def forward(self, hidden: Tensor, skips: list[Tensor], time: Tensor, regions: Tensor) -> Tensor:
+        """hidden (B, in_width, H, W) and `skips`, taken from its end; regions of full resolution: (B, width, H, W)."""
         for block, attention in zip(self.blocks, self.attentions, strict=True):
             hidden = attention(block(torch.cat([hidden, skips.pop()], dim=1), time))
-        return hidden
+        if self.pooling is None:
+            return hidden
+        return self.pooling(hidden, regions[..., :: self.stride, :: self.stride])
 
 
 class UNet(nn.Module):
@@ -85,9 +91,11 @@ class UNet(nn.Module):
         for parameter in self.project.parameters():
             nn.init.zeros_(parameter)  # a new model predicts zero
 
-    def forward(self, noisy_frame: Tensor, lines: Tensor, timestep: Tensor, guidance: list[Tensor]) -> Tensor:
+    def forward(
+        self, noisy_frame: Tensor, lines: Tensor, timestep: Tensor, guidance: list[Tensor], regions: Tensor
+    ) -> Tensor:
         """noisy_frame (B, 3, H, W) and lines (B, 1, H, W), both about [-1, 1]; timestep (B,); guidance one
-        (B, C_l, H / 2^l, W / 2^l) per level. Returns (B, out_channels, H, W)."""
+        (B, C_l, H / 2^l, W / 2^l) per level; regions (B, 1, H, W) int. Returns (B, out_channels, H, W)."""
         hidden = self.stem(torch.cat([noisy_frame, lines], dim=1))  # (B, C_0, H, W)
         time = F.silu(self.time_embedding(self.time_features(timestep).to(hidden.dtype)))  # (B, T)
         skips = [hidden]
@@ -99,7 +107,7 @@ class UNet(nn.Module):
         hidden = self.middle_attention(self.middle_in(skips[-1], time))
         hidden = self.middle_out(hidden, time)
         for decoder, upsample in zip(self.decoder, self.upsamples, strict=True):
-            hidden = upsample(decoder(hidden, skips, time))
+            hidden = upsample(decoder(hidden, skips, time, regions))
         return self.project(norm_silu(self.norm, hidden))  # (B, out_channels, H, W)
 
 

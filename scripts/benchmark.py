@@ -76,6 +76,7 @@ def make_conditions(batch: int, size: int) -> Conditions:
         lines=torch.rand(batch, 1, size, size),
         keyframes=torch.rand(batch, 2, 3, size, size),
         keyframe_lines=torch.rand(batch, 2, 1, size, size),
+        regions=torch.randint(60, (batch, 1, size, size), dtype=torch.int32),
         flow_px=torch.randn(batch, 2, FLOWS, 2, size, size) * 3,
         flow_error_px=torch.rand(batch, 2, FLOWS, 1, size, size),
         moved_lines=torch.rand(batch, 2, FLOWS, 1, size, size),
@@ -126,7 +127,6 @@ def make_batch(batch: int, size: int) -> Batch:
         target=torch.rand(batch, 3, size, size),
         true_flow_px=torch.zeros(batch, 2, 2, size, size),
         is_occluded=torch.zeros(batch, 2, 1, size, size, dtype=torch.bool),
-        regions=torch.zeros(batch, 1, size, size, dtype=torch.int32),
         seeds=torch.arange(batch),
     )
 

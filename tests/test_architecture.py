@@ -30,6 +30,7 @@ LAYERS = {
         "published_weights",
         "raft",
         "region_colors",
+        "region_pooling",
         "segments",
         "sheet",
         "shot",

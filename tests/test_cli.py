@@ -39,7 +39,7 @@ class BlendPipeline:
 
     def set_up(self, lines, keyframes, *, size, tracks_px):
         side = size or self.default_size
-        return set_up(lines, keyframes, shorter_side=side, multiple=self.size_multiple, uses_motion=False)
+        return set_up(lines, keyframes, shorter_side=side, multiple=self.size_multiple)
 
     def paint(self, stages, *, seeds, steps):
         if len(self.calls) == self.fail_at:

@@ -26,14 +26,13 @@ from opdm.layers import Layers
 from opdm.metrics.color import delta_e_2000, lab_colors, region_color_error
 from opdm.pipeline import OPDMPipeline
 from opdm.segments import fill_regions
-from opdm.staging import set_up
-from tiny import SCHEDULE, make_model
+from tiny import SCHEDULE, make_model, set_up_moved
 
 
 @pytest.fixture(scope="module")
 def stage(shot):
     keyframes = [Layers(shot.color(i), shot.lines(i)) for i in (0, 4)]
-    return set_up(shot.lines(2), keyframes, shorter_side=SIZE, multiple=8, uses_motion=True)
+    return set_up_moved(shot.lines(2), keyframes)
 
 
 def certain(stage, chosen):
@@ -47,7 +46,7 @@ def certain(stage, chosen):
 def test_who_takes_one_proposal_has_no_doubt(stage):
     weights, frame = certain(stage, 2)
     found = check_drawing("0002.png", stage, frame, weights)
-    assert len(found.regions) == int(stage.moved.regions.max())
+    assert len(found.regions) == int(stage.regions.max())
     assert max(region.doubt for region in found.regions) < 1e-3
     assert found.doubtful == ()
 
@@ -70,8 +69,8 @@ def test_a_region_between_two_colors_is_listed_with_its_place(stage):
     proposals[0], proposals[1] = 0.2, 0.8
     mixed = replace(stage, conditions=replace(stage.conditions, proposals=proposals))
     weights = torch.zeros(len(proposals), SIZE, SIZE)
-    region = int(stage.moved.regions[SIZE // 2].max())
-    inside = stage.moved.regions == region
+    region = int(stage.regions[SIZE // 2].max())
+    inside = stage.regions == region
     weights[0] = torch.where(inside, 0.5, 1.0)
     weights[1] = torch.where(inside, 0.5, 0.0)
     frame = torch.where(inside, 0.5, 0.2).expand(3, -1, -1)
@@ -87,7 +86,7 @@ def test_a_region_between_two_colors_is_listed_with_its_place(stage):
 
 def test_agreement_is_told_piece_by_piece(stage):
     weights, _ = certain(stage, 2)
-    frame = fill_regions(stage.moved.regions, stage.moved.voted.colors, torch.zeros(3, SIZE, SIZE))
+    frame = fill_regions(stage.regions, stage.moved.voted.colors, torch.zeros(3, SIZE, SIZE))
     found = {region.region: region for region in check_drawing("x", stage, frame, weights).regions}
     for number, share in enumerate(stage.moved.voted.sureness.tolist(), start=1):
         assert found[number].vote == pytest.approx(share, abs=1e-5), "painted as it was voted"
@@ -99,7 +98,7 @@ def test_agreement_is_told_piece_by_piece(stage):
 
 def test_one_keyframe_cannot_differ_from_itself(shot, matcher):
     keyframe = Layers(shot.color(0), shot.lines(0))
-    alone = set_up(shot.lines(2), [keyframe] * 2, shorter_side=SIZE, multiple=8, uses_motion=True, matcher=matcher)
+    alone = set_up_moved(shot.lines(2), [keyframe] * 2, matcher)
     weights, frame = certain(alone, 0)
     for region in check_drawing("x", alone, frame, weights).regions:
         assert region.keyframes_differ is None and 0 <= region.match <= 1.001
@@ -203,7 +202,7 @@ def test_the_shipped_model_doubts_what_is_wrong():
     others = torch.tensor([region.region for region in found.regions if region not in found.doubtful])
     errors = [
         region_color_error(
-            finished.frame, shot.color(4), torch.where(torch.isin(stage.moved.regions, group), stage.moved.regions, 0)
+            finished.frame, shot.color(4), torch.where(torch.isin(stage.regions, group), stage.regions, 0)
         )
         for group in (doubtful, others)
     ]

@@ -15,8 +15,7 @@ from opdm.model import HARDLY_CHOSEN
 from opdm.pipeline import OPDMPipeline
 from opdm.proposals import count_proposals
 from opdm.segments import find_regions, vote_colors
-from opdm.staging import set_up
-from tiny import SCHEDULE, make_conditions, make_model
+from tiny import SCHEDULE, make_conditions, make_model, set_up_moved
 
 
 def test_a_fill_is_as_sure_as_the_match_is_of_the_color():
@@ -44,14 +43,14 @@ def test_a_drawing_matches_itself(shot, matcher):
 
 def test_the_model_is_given_one_fill_by_vote_and_one_for_each_keyframe(shot, matcher):
     keyframes = [Layers(shot.color(i), shot.lines(i)) for i in (0, 4)]
-    stage = set_up(shot.lines(2), keyframes, shorter_side=SIZE, multiple=8, uses_motion=True, matcher=matcher)
+    stage = set_up_moved(shot.lines(2), keyframes, matcher)
     config = FlowAdapterConfig(encodes="matches", blocks_per_level=1)
     assert len(stage.moved.fills) == config.count_fills(2) == 3
     assert stage.conditions.fill_sureness.shape == (3, 1, SIZE, SIZE)
     assert len(stage.conditions.proposals) == count_proposals(2, 3) == len(list(stage.proposals()))
-    on_line = stage.moved.regions == 0
+    on_line = stage.regions == 0
     assert not stage.conditions.fill_sureness[:, 0, on_line].any()
-    match = matcher(shot.lines(2), stage.moved.regions, keyframes[1])
+    match = matcher(shot.lines(2), stage.regions, keyframes[1])
     assert torch.equal(stage.moved.fills[2].sureness, match.fill.sureness)
 
 

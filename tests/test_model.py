@@ -71,7 +71,8 @@ def test_injection_in_every_block_differs_from_the_first_only():
     for unet in (first, every):
         torch.nn.init.ones_(unet.project.weight)
     guidance = [torch.randn(1, 8, 16, 16), torch.randn(1, 8, 8, 8)]
-    arguments = torch.randn(1, 3, 16, 16), torch.rand(1, 1, 16, 16), torch.tensor([5]), guidance
+    regions = torch.ones(1, 1, 16, 16, dtype=torch.int32)
+    arguments = torch.randn(1, 3, 16, 16), torch.rand(1, 1, 16, 16), torch.tensor([5]), guidance, regions
     with torch.no_grad():
         assert not torch.allclose(first(*arguments), every(*arguments))
 

@@ -45,7 +45,8 @@ def test_the_colors_of_regions_are_a_loss_where_they_count():
     objective, batch = joint("one-step", region_weight=0.5), make_batch()
     assert objective.weights["region"] == 0.5 and "region" not in joint("one-step").weights
     assert "region" not in joint("none", region_weight=0.5).weights, "no frame is generated"
-    whole = replace(batch, regions=torch.ones_like(batch.regions))
+    conditions = replace(batch.conditions, regions=torch.ones_like(batch.conditions.regions))
+    whole = replace(batch, conditions=conditions)
     objective.generate = lambda _, estimate, *rest: 2 * batch.target - 1 + 0.2  # a tenth too bright
     assert torch.allclose(objective(whole)["region"], torch.full((2,), 0.1), atol=1e-5)
 

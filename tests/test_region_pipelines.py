@@ -54,7 +54,7 @@ class OneToOne:
 
 def stage_of(keyframe, lines=None):
     lines = three_rooms() if lines is None else lines
-    return set_up(lines, [keyframe, keyframe], shorter_side=HEIGHT, multiple=1, uses_motion=False)
+    return set_up(lines, [keyframe, keyframe], shorter_side=HEIGHT, multiple=1)
 
 
 def test_a_region_takes_the_color_of_its_best_match_in_the_surest_keyframe():
@@ -71,7 +71,7 @@ def test_the_vote_counts_paint_matches_and_agreement():
     votes = Ballot(regions, painted(BLUE, BLUE, BLUE)[None], torch.ones(1, HEIGHT, WIDTH))
     no_votes = replace(votes, weights=torch.zeros(1, HEIGHT, WIDTH))
     still = Motion(torch.zeros(1, 1, 2, HEIGHT, WIDTH), torch.zeros(1, 1, 1, HEIGHT, WIDTH))
-    blue, nobody = (Moved(still, regions, ballot, fill_all(regions, ballot), []) for ballot in (votes, no_votes))
+    blue, nobody = (Moved(still, ballot, fill_all(regions, ballot), []) for ballot in (votes, no_votes))
     for_red = Match(torch.tensor([[1.0, 0.0]] * 3), torch.stack([RED, BLUE]))
     for_blue = Match(torch.tensor([[0.1, 0.9]] * 3), torch.stack([RED, BLUE]))
     assert torch.equal(elect_colors(regions, fill, own, blue, [for_red]), own)

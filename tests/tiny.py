@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 import torch
+from torch import Tensor
 
 from opdm.adapters import ADAPTERS
 from opdm.conditions import Conditions
@@ -29,11 +30,21 @@ from opdm.config import (
     UNetConfig,
 )
 from opdm.data.training import Batch
+from opdm.layers import Layers
+from opdm.matching import Matcher
 from opdm.model import OPDMModel
-from opdm.motion import FLOWS
+from opdm.motion import FLOWS, estimate_motion
 from opdm.proposals import count_proposals
+from opdm.staging import Stage, set_up
 
-UNET = UNetConfig(widths=(8, 8), blocks_per_level=1, attention_levels=(1,), attention_head_width=4, norm_groups=4)
+UNET = UNetConfig(
+    widths=(8, 8),
+    blocks_per_level=1,
+    attention_levels=(1,),
+    attention_head_width=4,
+    region_levels=(0, 1),
+    norm_groups=4,
+)
 OFFSET = OffsetAdapterConfig(kernel_size=3, widths=(8, 8), blocks_per_level=1)
 ADAPTER_CONFIGS: list[AdapterConfig] = [
     IdentityAdapterConfig(),
@@ -81,12 +92,19 @@ def make_conditions(batch=2, references=2, size=32, adapter: AdapterConfig = OFF
         lines=torch.rand(batch, 1, size, size, generator=generator),
         keyframes=torch.rand(batch, references, 3, size, size, generator=generator),
         keyframe_lines=torch.rand(batch, references, 1, size, size, generator=generator),
+        regions=torch.arange(size * size, dtype=torch.int32).view(1, 1, size, size).expand(batch, -1, -1, -1) // 64,
         flow_px=torch.randn(batch, references, FLOWS, 2, size, size, generator=generator),
         flow_error_px=torch.rand(batch, references, FLOWS, 1, size, size, generator=generator),
         moved_lines=torch.rand(batch, references, FLOWS, 1, size, size, generator=generator),
         proposals=torch.rand(batch, count_proposals(references, fills), 3, size, size, generator=generator),
         fill_sureness=torch.rand(batch, fills, 1, size, size, generator=generator),
     )
+
+
+def set_up_moved(lines: Tensor, keyframes: list[Layers], matcher: Matcher | None = None) -> Stage:
+    """A drawing at its own size with its motion, as for a model that takes sides of multiples of 8."""
+    motion = estimate_motion(lines, torch.stack([keyframe.lines for keyframe in keyframes]))
+    return set_up(lines, keyframes, shorter_side=min(lines.shape[1:]), multiple=8, motion=motion, matcher=matcher)
 
 
 def equal(a: Batch, b: Batch) -> bool:
@@ -103,7 +121,6 @@ def make_batch(batch=2, references=2, size=32) -> Batch:
         target=torch.rand(batch, 3, size, size, generator=generator),
         true_flow_px=torch.randn(batch, references, 2, size, size, generator=generator),
         is_occluded=torch.zeros(batch, references, 1, size, size, dtype=torch.bool),
-        regions=torch.arange(size * size, dtype=torch.int32).view(1, 1, size, size).expand(batch, -1, -1, -1) // 64,
         seeds=torch.arange(batch),
     )
 

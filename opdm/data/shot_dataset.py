@@ -21,7 +21,7 @@ from opdm.layers import Layers
 from opdm.line_style import choose_extractor
 from opdm.lines import CLASSICAL, extract_lines
 from opdm.matching import Matcher
-from opdm.segments import find_regions
+from opdm.motion import estimate_motion
 from opdm.staging import set_up, working_size
 
 HELD_OUT = 2**40
@@ -153,22 +153,16 @@ class ShotDataset(Dataset[Batch]):
         keyframe_places = [keyed.places[end] for end in ends]
         keyframes = [Layers(keyed.colors[place], keyed.lines[place]) for place in keyframe_places]
         tracks_px = None if keyed.tracks_px is None else keyed.tracks_px[target][[int(end > 0) for end in ends]]
-        lines = keyed.lines[target]
-        stage = set_up(
-            lines,
-            keyframes,
-            shorter_side=min(lines.shape[-2:]),
-            multiple=1,
-            uses_motion=self.uses_motion,
-            tracks_px=tracks_px,
-            matcher=self.matcher,
-        )
+        lines, motion = keyed.lines[target], None
+        if self.uses_motion:
+            motion = estimate_motion(lines, torch.stack([keyframe.lines for keyframe in keyframes]), tracks_px)
+        shorter_side = min(lines.shape[-2:])
+        stage = set_up(lines, keyframes, shorter_side=shorter_side, multiple=1, motion=motion, matcher=self.matcher)
         return Batch(
             conditions=stage.conditions,
             target=keyed.colors[target],
             true_flow_px=torch.stack([keyed.shot.flow_px(target, place) for place in keyframe_places]),
             is_occluded=torch.stack([keyed.shot.is_occluded(target, place)[None] for place in keyframe_places]),
-            regions=(stage.moved.regions if stage.moved else find_regions(lines))[None],
             seeds=torch.tensor(0),
         )
 
@@ -183,7 +177,6 @@ def crop(sample: Batch, side: int, random: np.random.Generator) -> Batch:
         target=window.target,
         true_flow_px=window.true_flow_px,
         is_occluded=window.is_occluded,
-        regions=window.regions,
         seeds=torch.tensor(int(random.integers(2**62))),
     )
 

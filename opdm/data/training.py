@@ -25,8 +25,6 @@ class Batch:
     """(B, K, 2, H, W), from target to keyframe."""
     is_occluded: Tensor
     """(B, K, 1, H, W): target pixels that the keyframe does not show."""
-    regions: Tensor
-    """(B, 1, H, W) int32, of the drawing, from 1, 0 = line."""
     seeds: Tensor
     """(B,) int64: what the noise of each sample is drawn from."""
 

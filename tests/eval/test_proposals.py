@@ -9,12 +9,25 @@ from opdm.warp import backward_warp
 
 def test_more_proposals_never_lower_the_ceiling():
     clips = cel_clips([3], height=64, width=64, frames=4)
-    scores = proposals.measure(clips, frames=4, knows_flow=True)
-    assert set(scores) == {proposals.HANDED_ON, proposals.ALONE, proposals.TRUE}
-    assert set(proposals.measure(clips, frames=4, knows_flow=False)) == {proposals.HANDED_ON, proposals.ALONE}
-    for values in scores.values():
-        assert values == sorted(values)
-        assert len(values) == len(proposals.SETS)
+    pipeline = proposals.load_model("opdm-small")
+    scores = proposals.measure(clips, 4, pipeline, knows_flow=True)
+    guessed = {proposals.HANDED_ON, proposals.ALONE}
+    assert set(scores) == guessed | {proposals.REFINED, proposals.TRUE}
+    assert set(proposals.measure(clips, 4, pipeline, knows_flow=False)) == guessed
+    for *ceilings, painted in scores.values():
+        assert ceilings == sorted(ceilings) and len(ceilings) == len(proposals.SETS)
+        assert 10 < painted < ceilings[-1] + 1, "a residual may beat the choice, but not by much"
+
+
+def test_only_small_errors_are_taken_out():
+    (clip,) = cel_clips([3], height=96, width=96, frames=6)
+    true_px, hidden = proposals.true_motion(clip, 2, 6)
+    near, far = true_px[:, None] + 3, true_px[:, None] - 3 * proposals.SMALL_ERROR_PX
+    wrong = Motion(torch.cat([near, far, near], dim=1), torch.ones(2, 3, 1, 96, 96))
+    found = proposals.without_small_errors(wrong, clip, 2, 6).flow_px
+    is_true = (found == true_px[:, None]).all(dim=2)
+    assert torch.equal(is_true[:, 0], ~hidden) and torch.equal(is_true[:, 2], ~hidden) and not is_true[:, 1].any()
+    assert torch.equal(found[:, 1], wrong.flow_px[:, 1])
 
 
 def test_the_true_flow_moves_what_a_keyframe_shows_to_its_place():
@@ -32,7 +45,7 @@ def test_the_true_flow_moves_what_a_keyframe_shows_to_its_place():
 def test_a_still_shot_can_be_painted_exactly():
     (clip,) = cel_clips([3], height=64, width=64, frames=4)
     still = type(clip)(**vars(clip) | {"color": lambda i: clip.color(0), "lines": lambda i: clip.lines(0)})
-    scores = proposals.measure([still], frames=4, knows_flow=False)
+    scores = proposals.measure([still], 4, proposals.load_model("opdm-small"), knows_flow=False)
     assert all(values[1] == 60 for values in scores.values()), "an unmoved keyframe is the frame itself"
 
 
