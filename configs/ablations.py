@@ -167,6 +167,9 @@ ABLATIONS = (
              model=replace(SMALL_OFFSETS, sampling_steps=10), gradient="full")),
     Ablation("small", "small-frame", small("opdm-small without a choice among proposals: it predicts the frame.",
              model=replace(OPDM_SMALL, head=FrameHeadConfig()))),
+    Ablation("pooling", "opdm-small", SMALL),
+    Ablation("pooling", "small-pixels", small("opdm-small without pooling over regions.",
+             model=replace(OPDM_SMALL, unet=replace(OPDM_SMALL.unet, region_levels=())))),
 )  # fmt: skip
 GROUPS = tuple(dict.fromkeys(ablation.group for ablation in ABLATIONS))
 
