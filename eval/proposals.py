@@ -118,14 +118,15 @@ def measure(clips: "list[Clip]", frames: int, pipeline: "OPDMPipeline", *, knows
     for clip in tqdm(clips, unit="shot", leave=False, disable=None):
         assert clip.lines is not None
         lines = [clip.lines(i) for i in range(frames)]
-        ends = torch.stack([lines[0], lines[-1]])
+        ends = [lines[0], lines[-1]]
         keyframes = [Layers(clip.color(i), lines[i]) for i in (0, frames - 1)]
         tracks_px = torch.stack([torch.stack(track_px(lines)), torch.stack(track_px(lines[::-1])[::-1])], dim=1)
         for i in range(1, frames - 1):
             motions = {HANDED_ON: estimate_motion(lines[i], ends, tracks_px[i]), ALONE: estimate_motion(lines[i], ends)}
             if knows_flow:
-                motions[REFINED] = without_small_errors(motions[HANDED_ON], clip, i, frames)
-                motions[TRUE] = with_true_flow(motions[HANDED_ON], clip, i, frames)
+                truth = true_motion(clip, i, frames)
+                motions[REFINED] = without_small_errors(motions[HANDED_ON], *truth)
+                motions[TRUE] = with_true_flow(motions[HANDED_ON], *truth)
             match = None if pipeline.matcher is None else remember(pipeline.matcher)
             for name, motion in motions.items():
                 stage = set_up(
@@ -165,26 +166,24 @@ def true_motion(clip: "Clip", i: int, frames: int) -> "tuple[Tensor, Tensor]":
     return torch.stack([clip.flow_px(i, j) for j in ends]), torch.stack([clip.is_occluded(i, j) for j in ends])
 
 
-def without_small_errors(motion: "Motion", clip: "Clip", i: int, frames: int) -> "Motion":
-    """Motion whose estimates are true wherever they were less than `SMALL_ERROR_PX` wrong."""
+def without_small_errors(motion: "Motion", true_px: "Tensor", hidden: "Tensor") -> "Motion":
+    """Motion whose estimates are true wherever they were less than `SMALL_ERROR_PX` wrong, as `true_motion` tells."""
     import torch
 
     from opdm.motion import Motion
 
-    true_px, hidden = true_motion(clip, i, frames)
     whole = motion.resize((true_px.shape[-2], true_px.shape[-1]))
     error_px = (whole.flow_px - true_px[:, None]).square().sum(dim=2, keepdim=True).sqrt()  # (K, FLOWS, 1, H, W)
     is_near = (error_px < SMALL_ERROR_PX) & ~hidden[:, None, None]
     return Motion(torch.where(is_near, true_px[:, None], whole.flow_px), whole.error_px)
 
 
-def with_true_flow(motion: "Motion", clip: "Clip", i: int, frames: int) -> "Motion":
+def with_true_flow(motion: "Motion", true_px: "Tensor", hidden: "Tensor") -> "Motion":
     """Motion whose last estimate is the true one; it has no vote where the keyframe does not show the pixel."""
     import torch
 
     from opdm.motion import Motion
 
-    true_px, hidden = true_motion(clip, i, frames)
     whole = motion.resize((true_px.shape[-2], true_px.shape[-1]))
     flow_px, error_px = whole.flow_px.clone(), whole.error_px.clone()
     flow_px[:, -1] = true_px

@@ -1,5 +1,6 @@
 """The motion between a drawing and its keyframes: several estimates of it, for none is right everywhere."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,10 +36,10 @@ class Motion:
         return Motion(resize_flow(self.flow_px, size), resize_flow(self.error_px, size))
 
 
-def estimate_motion(lines: Tensor, keyframe_lines: Tensor, tracks_px: Tensor | None = None) -> Motion:
+def estimate_motion(lines: Tensor, keyframe_lines: Sequence[Tensor], tracks_px: Tensor | None = None) -> Motion:
     """Estimate the motion from a drawing to its keyframes.
 
-    lines (1, H, W) and keyframe_lines (K, 1, H, W), in [0, 1], any size; they are enlarged, but not beyond
+    lines and each of K keyframe_lines (1, H, W) in [0, 1], any size; they are enlarged, but not beyond
     `LARGEST_SIDE`, and shrunk where they are larger. tracks_px (K, 2, h, w), of any size, is where `opdm.flow.track_px`
     leads, where there are drawings between.
     """

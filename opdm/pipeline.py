@@ -146,7 +146,7 @@ class OPDMPipeline(DiffusionPipeline):
         """
         motion = None
         if self.uses_motion:
-            motion = estimate_motion(lines, torch.stack([keyframe.lines for keyframe in keyframes]), tracks_px)
+            motion = estimate_motion(lines, [keyframe.lines for keyframe in keyframes], tracks_px)
         return set_up(
             lines,
             keyframes,

@@ -103,7 +103,7 @@ def make_conditions(batch=2, references=2, size=32, adapter: AdapterConfig = OFF
 
 def set_up_moved(lines: Tensor, keyframes: list[Layers], matcher: Matcher | None = None) -> Stage:
     """A drawing at its own size with its motion, as for a model that takes sides of multiples of 8."""
-    motion = estimate_motion(lines, torch.stack([keyframe.lines for keyframe in keyframes]))
+    motion = estimate_motion(lines, [keyframe.lines for keyframe in keyframes])
     return set_up(lines, keyframes, shorter_side=min(lines.shape[1:]), multiple=8, motion=motion, matcher=matcher)
 
 

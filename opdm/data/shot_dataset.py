@@ -155,7 +155,7 @@ class ShotDataset(Dataset[Batch]):
         tracks_px = None if keyed.tracks_px is None else keyed.tracks_px[target][[int(end > 0) for end in ends]]
         lines, motion = keyed.lines[target], None
         if self.uses_motion:
-            motion = estimate_motion(lines, torch.stack([keyframe.lines for keyframe in keyframes]), tracks_px)
+            motion = estimate_motion(lines, [keyframe.lines for keyframe in keyframes], tracks_px)
         shorter_side = min(lines.shape[-2:])
         stage = set_up(lines, keyframes, shorter_side=shorter_side, multiple=1, motion=motion, matcher=self.matcher)
         return Batch(

@@ -24,7 +24,7 @@ def test_only_small_errors_are_taken_out():
     true_px, hidden = proposals.true_motion(clip, 2, 6)
     near, far = true_px[:, None] + 3, true_px[:, None] - 3 * proposals.SMALL_ERROR_PX
     wrong = Motion(torch.cat([near, far, near], dim=1), torch.ones(2, 3, 1, 96, 96))
-    found = proposals.without_small_errors(wrong, clip, 2, 6).flow_px
+    found = proposals.without_small_errors(wrong, true_px, hidden).flow_px
     is_true = (found == true_px[:, None]).all(dim=2)
     assert torch.equal(is_true[:, 0], ~hidden) and torch.equal(is_true[:, 2], ~hidden) and not is_true[:, 1].any()
     assert torch.equal(found[:, 1], wrong.flow_px[:, 1])
@@ -33,7 +33,7 @@ def test_only_small_errors_are_taken_out():
 def test_the_true_flow_moves_what_a_keyframe_shows_to_its_place():
     (clip,) = cel_clips([3], height=96, width=96, frames=6)
     nothing = Motion(torch.zeros(2, 3, 2, 96, 96), torch.ones(2, 3, 1, 96, 96))
-    motion = proposals.with_true_flow(nothing, clip, 2, 6)
+    motion = proposals.with_true_flow(nothing, *proposals.true_motion(clip, 2, 6))
     assert not motion.flow_px[:, :2].any()
     for k, j in enumerate((0, 5)):
         moved = backward_warp(clip.color(j)[None], motion.flow_px[k, 2:])[0]
