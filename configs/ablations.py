@@ -74,9 +74,10 @@ def small(
     *,
     model: ModelConfig = OPDM_SMALL,
     gradient: Literal["full", "one-step", "none"] = "one-step",
+    ghost_weight: float = SMALL_OBJECTIVE.ghost_weight,
 ) -> Run:
-    """The run of the package's weights with another model or another reverse pass."""
-    objective = replace(SMALL_OBJECTIVE, reverse=ReverseConfig(gradient=gradient))
+    """The run of the package's weights with another model, another reverse pass or another weight of ghosts."""
+    objective = replace(SMALL_OBJECTIVE, reverse=ReverseConfig(gradient=gradient), ghost_weight=ghost_weight)
     return replace(SMALL, description=description, model=model, objective=objective)
 
 
@@ -170,6 +171,8 @@ ABLATIONS = (
     Ablation("pooling", "opdm-small", SMALL),
     Ablation("pooling", "small-pixels", small("opdm-small without pooling over regions.",
              model=replace(OPDM_SMALL, unet=replace(OPDM_SMALL.unet, region_levels=())))),
+    Ablation("ghosts", "opdm-small", SMALL),
+    Ablation("ghosts", "small-ghosts", small("opdm-small without the loss of ghosts.", ghost_weight=0)),
 )  # fmt: skip
 GROUPS = tuple(dict.fromkeys(ablation.group for ablation in ABLATIONS))
 

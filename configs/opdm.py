@@ -38,7 +38,7 @@ OPDM_SMALL = ModelConfig(
     ),
     reference=ReferenceConfig(blocks_per_level=1),
     adapter=FlowAdapterConfig(encodes="matches", blocks_per_level=1),
-    head=ChoiceHeadConfig(),
+    head=ChoiceHeadConfig(evidence_width=16),
     sampling_steps=1,  # more make it no better: docs/experiments.md
     working_size=256,
 )
@@ -57,8 +57,9 @@ SMALL_DATA = CelDataConfig(shot_sizes=(192, 256), crop_size=160)
 SMALL_OBJECTIVE = JointObjectiveConfig(
     noise_weight=0.25,
     region_weight=1,
+    ghost_weight=1,
     perceptual_weight=0,
-    last_timestep_share=0.5,
+    last_timestep_share=0.85,  # where its one step is taken
     reverse=ReverseConfig(gradient="one-step"),
 )
 SMALL_OPTIMIZER = OptimizerConfig(lr=4e-4, warmup_steps=200, decay="cosine", ema_decay=0.999)

@@ -6,7 +6,7 @@ under the ROC curve: how often a wrong region is doubted more than a right one; 
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,7 @@ def paint_clips(options: ConfidenceOptions) -> "Iterator[tuple[Clip, int, Stage,
     if not pipeline.chooses:
         raise InputError(f"{options.model}: does not choose among proposals; take opdm-small")
     for clip in tqdm(clips, unit="shot", leave=False, disable=None):
-        for i, stage in set_up_clip(clip, pipeline, options.frames, options.every):
+        for i, stage in set_up_clip(clip, pipeline, options.frames, range(1, options.frames - 1, options.every)):
             (finished,) = pipeline.paint([stage], seeds=[0])
             yield clip, i, stage, finished
 
@@ -91,8 +91,10 @@ def load_pipeline(model: str) -> "OPDMPipeline":
     return OPDMPipeline.from_pretrained(model).to(device=device, dtype=choose_dtype("auto", device))
 
 
-def set_up_clip(clip: "Clip", pipeline: "OPDMPipeline", frames: int, every: int = 1) -> "Iterator[tuple[int, Stage]]":
-    """One in `every` drawing between the first and the last frame, by its number, ready to be painted."""
+def set_up_clip(
+    clip: "Clip", pipeline: "OPDMPipeline", frames: int, places: Iterable[int]
+) -> "Iterator[tuple[int, Stage]]":
+    """The drawings at these places between the first and the last of so many frames, ready to be painted."""
     import torch
 
     from opdm.flow import track_px
@@ -102,7 +104,7 @@ def set_up_clip(clip: "Clip", pipeline: "OPDMPipeline", frames: int, every: int 
     keyframes = [Layers(clip.color(k), clip.lines(k)) for k in (0, frames - 1)]
     lines = [clip.lines(i) for i in range(frames)]
     forward, backward = track_px(lines), track_px(lines[::-1])[::-1]
-    for i in range(1, frames - 1, every):
+    for i in places:
         yield i, pipeline.set_up(lines[i], keyframes, tracks_px=torch.stack([forward[i], backward[i]]))
 
 

@@ -119,7 +119,7 @@ def measure(options: RegionPaintingOptions) -> dict[str, dict[str, list[list[flo
     matcher = Matcher(load_ant(options.ant, str(pipeline.device)))
     scores: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
     for clip in tqdm(clips, unit="shot", leave=False, disable=None):
-        for i, stage in set_up_clip(clip, pipeline, options.frames):
+        for i, stage in set_up_clip(clip, pipeline, options.frames, range(1, options.frames - 1)):
             task = Task(stage, int(i > (options.frames - 1) / 2), pipeline, matcher)
             for name, method in METHODS.items():
                 scores["two keyframes"][name].append(judge(task.fill(method(task)), clip, i, task.regions))

@@ -153,6 +153,8 @@ class ChoiceHeadConfig:
     """The clean frame is a per-pixel choice among what motion proposes, plus a residual."""
 
     kind: Literal["choice"] = "choice"
+    evidence_width: int = 0
+    """Channels of the network that compares drawing and keyframes, the same for all of these; 0 is none."""
 
 
 HeadConfig = NoiseHeadConfig | FrameHeadConfig | ChoiceHeadConfig
@@ -244,6 +246,8 @@ class JointObjectiveConfig:
     """File with torchvision's VGG19 weights; None asks torchvision's own loader."""
     region_weight: float = 0.0
     """Of the L1 distance of the mean colors of each region of the drawing, small or large. Ours."""
+    ghost_weight: float = 0.0
+    """Of the L1 distance where moved keyframes have lines that the drawing has not; ours."""
     last_timestep_share: float = 0.0
     """Share of samples whose noise loss is taken at t = T instead of a uniform t."""
     reverse: ReverseConfig = ReverseConfig()

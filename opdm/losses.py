@@ -5,6 +5,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from opdm.evidence import foreign_ink
 from opdm.region_pooling import number_apart
 from opdm.similarity import ssim
 
@@ -37,6 +38,17 @@ def region_loss(frame: Tensor, target: Tensor, regions: Tensor) -> Tensor:
     distances = (sums / sizes.clamp(min=1)[:, None]).abs().mean(dim=1).view(len(regions), -1)[:, 1:]  # (B, S)
     counts = (sizes.view(len(regions), -1)[:, 1:] >= REGION_PX).float()
     return (distances * counts).sum(dim=1) / counts.sum(dim=1).clamp(min=1)
+
+
+def ghost_loss(frame: Tensor, target: Tensor, lines: Tensor, moved_lines: Tensor) -> Tensor:
+    """L1 distance where keyframes have lines that the drawing has not, so that a small ghost counts as a large one.
+
+    Eyes that shut, a hand that was elsewhere: what the drawing has no line for, the frame must not show. frame, target:
+    (B, 3, H, W) in [0, 1]; lines (B, 1, H, W) and moved_lines (B, N, H, W), of the keyframes, in [0, 1], 1 = paper.
+    """
+    weights = foreign_ink(lines, moved_lines.amin(dim=1, keepdim=True))  # (B, 1, H, W)
+    distance = (frame - target).abs().mean(dim=1, keepdim=True)
+    return (distance * weights).sum(dim=(1, 2, 3)) / weights.sum(dim=(1, 2, 3)).clamp(min=REGION_PX)
 
 
 class PerceptualLoss(nn.Module):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
@@ -15,7 +16,8 @@ from opdm.adapters import ADAPTERS
 from opdm.blocks import channels_last
 from opdm.checkpoint import Channels
 from opdm.conditions import Conditions
-from opdm.config import ModelConfig, from_dict, to_dict
+from opdm.config import ChoiceHeadConfig, ModelConfig, from_dict, to_dict
+from opdm.evidence import Evidence
 from opdm.heads import HEADS
 from opdm.proposals import name_proposals
 from opdm.reference_encoder import PyramidEncoder
@@ -36,6 +38,8 @@ class Guidance:
     """(B, 1, H, W) int, of the drawing."""
     proposals: Tensor | None
     """(B, P, 3, H, W) float32 in [-1, 1]: frames that may already be right in places."""
+    evidence: Tensor | None
+    """(B, C, H, W) float32, added to what the U-Net gives the head: logits for the proposals."""
 
 
 class OPDMModel(ModelMixin, ConfigMixin):
@@ -59,6 +63,8 @@ class OPDMModel(ModelMixin, ConfigMixin):
         )
         self.adapter = ADAPTERS[type(config.adapter)](config.adapter, references=config.references, unet=config.unet)
         self.head = HEADS[type(config.head)]()
+        width = config.head.evidence_width if isinstance(config.head, ChoiceHeadConfig) else 0
+        self.evidence = Evidence(width, fills=config.fills) if width else None
         answers = tuple(self.head.channels(name_proposals(config.references, config.fills)))
         self.unet = UNet(config.unet, out_channels=len(answers))
         self.channels = {
@@ -66,8 +72,8 @@ class OPDMModel(ModelMixin, ConfigMixin):
             "unet.project.bias": Channels(0, answers, new=HARDLY_CHOSEN),
             **self.adapter.channels("adapter."),
         }
-        self.idle_when_new = tuple(
-            f"{name}." for name, module in self.named_modules() if isinstance(module, RegionPooling)
+        self.may_be_new = tuple(
+            f"{name}." for name, module in self.named_modules() if isinstance(module, RegionPooling | Evidence)
         )
 
     def to(self, *arguments: Any, **options: Any) -> "OPDMModel":
@@ -92,7 +98,11 @@ class OPDMModel(ModelMixin, ConfigMixin):
         features = self.reference_encoder(inside.keyframes.flatten(1, 2))  # from (B, 3 K, H, W)
         if offsets := self.adapter(inside):
             features = [reference + offset for reference, offset in zip(features, offsets, strict=True)]
-        return Guidance(features, inside.regions, inside.proposals)
+        evidence = None
+        if self.evidence is not None:
+            logits = self.evidence(conditions)
+            evidence = F.pad(logits, (0, 0, 0, 0, 0, self.unet.project.out_channels - logits.shape[1]))
+        return Guidance(features, inside.regions, inside.proposals, evidence)
 
     def denoise(self, noisy_frame: Tensor, timestep: Tensor, lines: Tensor, guidance: Guidance) -> Tensor:
         """The head's prediction, noise or clean frame in [-1, 1], (B, 3, H, W) float32; arguments as `evaluate` has."""
@@ -105,7 +115,9 @@ class OPDMModel(ModelMixin, ConfigMixin):
         """
         dtype = self.dtype
         drawing = channels_last((lines * 2 - 1).to(dtype))
-        return self.unet(channels_last(noisy_frame.to(dtype)), drawing, timestep, guidance.features, guidance.regions)
+        noisy_frame = channels_last(noisy_frame.to(dtype))
+        output = self.unet(noisy_frame, drawing, timestep, guidance.features, guidance.regions)
+        return output if guidance.evidence is None else output.float() + guidance.evidence
 
     def forward(self, noisy_frame: Tensor, timestep: Tensor, conditions: Conditions) -> Tensor:
         """`encode` and `denoise` in one; for a single step only."""

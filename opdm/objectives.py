@@ -25,7 +25,7 @@ from opdm.config import (
 )
 from opdm.data.cel_pairs import PairBatch
 from opdm.data.training import Batch
-from opdm.losses import PerceptualLoss, content_loss, end_point_error, noise_loss, region_loss
+from opdm.losses import PerceptualLoss, content_loss, end_point_error, ghost_loss, noise_loss, region_loss
 from opdm.model import Guidance, OPDMModel
 from opdm.sampler import denoise_step, make_scheduler, reverse_process, sampling_grid
 from opdm.warp import mean_offset_px
@@ -58,12 +58,14 @@ class JointObjective(Objective):
             self.weights["content"] = config.content_weight
             if config.region_weight:
                 self.weights["region"] = config.region_weight
+            if config.ghost_weight:
+                self.weights["ghost"] = config.ghost_weight
             if config.perceptual_weight:
                 self.weights["perceptual"] = config.perceptual_weight
         self.perceptual = PerceptualLoss(config.vgg_weights) if "perceptual" in self.weights else None
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses `noise`, and `content`, `region` and `perceptual` where a frame is generated."""
+        """Losses `noise`, and `content`, `region`, `ghost` and `perceptual` where a frame is generated."""
         target = batch.target * 2 - 1
         guidance = self.model.encode(batch.conditions)
         noise, start, timestep = self.draw(batch)
@@ -80,6 +82,10 @@ class JointObjective(Objective):
             losses["content"] = content_loss(frame, batch.target)
             if "region" in self.weights:
                 losses["region"] = region_loss(frame, batch.target, batch.conditions.regions)
+            if "ghost" in self.weights:
+                conditions = batch.conditions
+                moved = conditions.keyframe_lines if conditions.moved_lines is None else conditions.moved_lines
+                losses["ghost"] = ghost_loss(frame, batch.target, conditions.lines, moved.flatten(1, -3))
             if self.perceptual is not None:
                 losses["perceptual"] = self.perceptual(frame, batch.target)
         return losses

@@ -43,6 +43,7 @@ LAYERS = {
         "adapters",
         "ant_losses",
         "ant_pictures",
+        "evidence",
         "heads",
         "model",
         "reference_encoder",

@@ -2,7 +2,15 @@ import pytest
 import torch
 import torchvision
 
-from opdm.losses import REGION_PX, PerceptualLoss, content_loss, end_point_error, noise_loss, region_loss
+from opdm.losses import (
+    REGION_PX,
+    PerceptualLoss,
+    content_loss,
+    end_point_error,
+    ghost_loss,
+    noise_loss,
+    region_loss,
+)
 
 
 def test_equal_frames_cost_nothing():
@@ -53,6 +61,34 @@ def test_a_small_region_counts_as_much_as_a_large_one():
     assert region_loss(in_small, target, regions).item() == pytest.approx(0.25)
     assert region_loss(in_large, target, regions).item() == pytest.approx(0.25)
     assert region_loss(in_large, target, torch.zeros_like(regions)).item() == 0
+
+
+def line_at(*columns):
+    lines = torch.ones(1, 1, 32, 64)
+    lines[..., list(columns)] = 0
+    return lines
+
+
+@pytest.mark.parametrize(("drawn", "costs"), [([], True), ([20], False), ([22], False), ([27], True)])
+def test_a_ghost_is_where_a_moved_keyframe_has_a_line_and_the_drawing_has_none_near(drawn, costs):
+    target = torch.rand(1, 3, 32, 64, requires_grad=True)
+    moved = torch.cat([line_at(), line_at(20)], dim=1)  # one of two motions brings a line here
+    ghost_loss(torch.zeros_like(target), target, line_at(*drawn), moved).sum().backward()
+    columns = target.grad.abs().sum(dim=(0, 1, 2)).nonzero().flatten().tolist()
+    assert columns == (list(range(17, 24)) if costs else [])
+
+
+def test_a_small_ghost_counts_as_much_as_a_large_one():
+    target, moved, nothing = torch.zeros(1, 3, 32, 64), line_at(20), line_at()
+    wrong = torch.full_like(target, 0.3)
+    short = moved.clone()
+    short[..., :30, :] = 1
+    for lines in (moved, short):
+        assert ghost_loss(wrong, target, nothing, lines).item() == pytest.approx(0.3)
+    assert ghost_loss(wrong, target, nothing, nothing).item() == 0
+    speck = nothing.clone()
+    speck[..., 0, 0] = 0.9  # hardly a line, of hardly any size
+    assert 0 < ghost_loss(wrong, target, nothing, speck).item() < 0.3
 
 
 def test_end_point_error_counts_visible_pixels_only():

@@ -18,15 +18,16 @@ from opdm.objectives import OBJECTIVES, AlignmentObjective, FlowObjective, Joint
 from opdm.sampler import reverse_process
 from tiny import NOISE, SCHEDULE, make_batch, make_model
 
+FLOW = FlowAdapterConfig(blocks_per_level=1)
 GRADIENTS = ["full", "last-k", "one-step", "none"]
 
 
-def joint(gradient="full", head=NOISE, **settings):
+def joint(gradient="full", head=NOISE, adapter=FLOW, **settings):
     config = JointObjectiveConfig(perceptual_weight=0, reverse=ReverseConfig(gradient=gradient), **settings)
-    return JointObjective(make_model(FlowAdapterConfig(blocks_per_level=1), head), config, SCHEDULE)
+    return JointObjective(make_model(adapter, head), config, SCHEDULE)
 
 
-@pytest.mark.parametrize("head", [NoiseHeadConfig(), ChoiceHeadConfig()], ids=lambda head: head.kind)
+@pytest.mark.parametrize("head", [NoiseHeadConfig(), ChoiceHeadConfig(evidence_width=4)], ids=lambda head: head.kind)
 @pytest.mark.parametrize("gradient", GRADIENTS)
 def test_every_strategy_trains_every_parameter(gradient, head):
     objective = joint(gradient, head)
@@ -49,6 +50,18 @@ def test_the_colors_of_regions_are_a_loss_where_they_count():
     whole = replace(batch, conditions=conditions)
     objective.generate = lambda _, estimate, *rest: 2 * batch.target - 1 + 0.2  # a tenth too bright
     assert torch.allclose(objective(whole)["region"], torch.full((2,), 0.1), atol=1e-5)
+
+
+def test_ghosts_of_moved_keyframes_are_a_loss_or_of_unmoved_ones_where_no_motion_is_known():
+    objective, batch = joint("one-step", adapter=IdentityAdapterConfig(), ghost_weight=0.5), make_batch()
+    assert objective.weights["ghost"] == 0.5 and "ghost" not in joint("one-step").weights
+    objective.generate = lambda _, estimate, *rest: 2 * batch.target - 1 + 0.2  # a tenth too bright
+    paper, ink = torch.ones_like(batch.conditions.lines), torch.zeros_like(batch.conditions.keyframe_lines)
+    moved = torch.ones_like(batch.conditions.moved_lines)
+    for moved_lines, loss in [(moved, 0), (1 - moved, 0.1), (None, 0.1)]:
+        conditions = replace(batch.conditions, lines=paper, keyframe_lines=ink, moved_lines=moved_lines)
+        found = objective(replace(batch, conditions=conditions))["ghost"]
+        assert torch.allclose(found, torch.full((2,), float(loss)), atol=1e-5)
 
 
 def test_the_generated_frame_is_what_painting_gives():

@@ -47,6 +47,8 @@ class CelStyle:
     """1 = ordinary acting; 0.1 is nearly still, 3 is wild."""
     camera: bool | None = None
     """Whether the camera may move."""
+    blinks: bool = True
+    """Whether eyes close; without, everything else is as it was."""
 
 
 class CelShot:
@@ -108,7 +110,7 @@ class CelShot:
         half = self.width / self.height / 2, 0.5
         times = np.arange(self.frames, dtype=np.float64)
         if self.kind == "character":
-            return draw_characters(random, times, self.look, self.speed, self.figures, half)
+            return draw_characters(random, times, self.look, self.speed, self.figures, half, blinks=self.style.blinks)
         return draw_shapes(random, times, self.look, ABSTRACT_PACE * self.speed, self.figures, half)
 
     def _compile(self, background: Background, figures: list[Part]) -> Renderer:

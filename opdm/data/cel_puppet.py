@@ -44,7 +44,14 @@ HANDS = {
 
 
 def draw_characters(
-    random: np.random.Generator, times: Array, look: Look, speed: float, count: int, half_size: tuple[float, float]
+    random: np.random.Generator,
+    times: Array,
+    look: Look,
+    speed: float,
+    count: int,
+    half_size: tuple[float, float],
+    *,
+    blinks: bool,
 ) -> list[Part]:
     """All figures of a shot, the farthest first; world height is 1, its center the origin."""
     acted = np.concatenate([times[0] - np.arange(RUN_IN, 0, -1), times])
@@ -54,7 +61,7 @@ def draw_characters(
     parts: list[Part] = []
     for k in random.permutation(count):
         x = (places[k] + random.normal() * 0.15) * half_size[0]
-        parts += draw_figure(random, acted, look, speed, scales[k], x)
+        parts += draw_figure(random, acted, look, speed, scales[k], x, blinks=blinks)
     for part in parts:
         part.pose = part.pose[RUN_IN:]
         part.visible = None if part.visible is None else part.visible[RUN_IN:]
@@ -62,13 +69,14 @@ def draw_characters(
 
 
 def draw_figure(
-    random: np.random.Generator, times: Array, look: Look, speed: float, scale: float, x: float
+    random: np.random.Generator, times: Array, look: Look, speed: float, scale: float, x: float, *, blinks: bool
 ) -> list[Part]:
     """One character, its head `scale` large."""
     build = choose_build(random)
     # Children stand as tall in the picture more often than not.
     scale = scale * float(np.clip(9.5 / build.height, 1, 1.5))
     acting = act(random, times, speed, build)
+    acting.blink *= blinks
     studio = Studio(random, look, Palette(random, look), times)
     # Where the head is in the picture decides the framing; large figures are cut off below.
     fits = build.height * scale < 0.9
