@@ -76,13 +76,12 @@ class Channels:
 def copy_weights(model: nn.Module, trained: nn.Module, source: str) -> None:
     """Give a model the weights of another one, read from `source`, which may know fewer inputs and outputs.
 
-    `channels` of a model names those of its weights that may have more, `may_be_new` how the names of those begin that
-    may be missing, as a model is no worse for them before they are trained. Raises ValueError where the weights do not
-    fit.
+    `channels` of a model names those of its weights that may have more, `idle_when_new` how the names of those begin
+    that may be missing, as they change nothing before they are trained. Raises ValueError where the weights do not fit.
     """
     wanted, there = getattr(model, "channels", {}), getattr(trained, "channels", {})
-    may_be_new = getattr(model, "may_be_new", ())
-    new = {name: value for name, value in model.state_dict().items() if name.startswith(may_be_new)}
+    idle = getattr(model, "idle_when_new", ())
+    new = {name: value for name, value in model.state_dict().items() if name.startswith(idle)}
     state = {name: widen(value, there.get(name), wanted.get(name)) for name, value in trained.state_dict().items()}
     try:
         model.load_state_dict(new | state)

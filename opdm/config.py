@@ -153,8 +153,8 @@ class ChoiceHeadConfig:
     """The clean frame is a per-pixel choice among what motion proposes, plus a residual."""
 
     kind: Literal["choice"] = "choice"
-    evidence_width: int = 0
-    """Channels of the network that compares drawing and keyframes, the same for all of these; 0 is none."""
+    evidence: Literal["none", "lines"] = "none"
+    """What speaks for or against a keyframe before the U-Net does: `lines`, those that only it or the drawing has."""
 
 
 HeadConfig = NoiseHeadConfig | FrameHeadConfig | ChoiceHeadConfig

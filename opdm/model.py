@@ -17,7 +17,7 @@ from opdm.blocks import channels_last
 from opdm.checkpoint import Channels
 from opdm.conditions import Conditions
 from opdm.config import ChoiceHeadConfig, ModelConfig, from_dict, to_dict
-from opdm.evidence import Evidence
+from opdm.evidence import weigh_lines
 from opdm.heads import HEADS
 from opdm.proposals import name_proposals
 from opdm.reference_encoder import PyramidEncoder
@@ -63,8 +63,7 @@ class OPDMModel(ModelMixin, ConfigMixin):
         )
         self.adapter = ADAPTERS[type(config.adapter)](config.adapter, references=config.references, unet=config.unet)
         self.head = HEADS[type(config.head)]()
-        width = config.head.evidence_width if isinstance(config.head, ChoiceHeadConfig) else 0
-        self.evidence = Evidence(width, fills=config.fills) if width else None
+        self.weighs_lines = isinstance(config.head, ChoiceHeadConfig) and config.head.evidence == "lines"
         answers = tuple(self.head.channels(name_proposals(config.references, config.fills)))
         self.unet = UNet(config.unet, out_channels=len(answers))
         self.channels = {
@@ -72,8 +71,8 @@ class OPDMModel(ModelMixin, ConfigMixin):
             "unet.project.bias": Channels(0, answers, new=HARDLY_CHOSEN),
             **self.adapter.channels("adapter."),
         }
-        self.may_be_new = tuple(
-            f"{name}." for name, module in self.named_modules() if isinstance(module, RegionPooling | Evidence)
+        self.idle_when_new = tuple(
+            f"{name}." for name, module in self.named_modules() if isinstance(module, RegionPooling)
         )
 
     def to(self, *arguments: Any, **options: Any) -> "OPDMModel":
@@ -99,8 +98,8 @@ class OPDMModel(ModelMixin, ConfigMixin):
         if offsets := self.adapter(inside):
             features = [reference + offset for reference, offset in zip(features, offsets, strict=True)]
         evidence = None
-        if self.evidence is not None:
-            logits = self.evidence(conditions)
+        if self.weighs_lines:
+            logits = weigh_lines(conditions)
             evidence = F.pad(logits, (0, 0, 0, 0, 0, self.unet.project.out_channels - logits.shape[1]))
         return Guidance(features, inside.regions, inside.proposals, evidence)
 

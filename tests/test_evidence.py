@@ -1,5 +1,6 @@
-"""What the lines say of each keyframe: against a loop, the same of all, and weights of models that had none of it."""
+"""What the lines of each keyframe say for it: against a loop, of which proposals, and lines of another hand."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,30 +8,48 @@ import torch
 
 from opdm.checkpoint import copy_weights
 from opdm.config import ChoiceHeadConfig, FlowAdapterConfig
-from opdm.evidence import AGAINST_APPEARED, AGAINST_VANISHED, INSIDE_PX, LINE_REACH_PX, Evidence, foreign_ink
+from opdm.evidence import (
+    AGAINST_APPEARED,
+    AGAINST_VANISHED,
+    INSIDE_PX,
+    LINE_REACH_PX,
+    SAME_HAND,
+    foreign_ink,
+    same_hand,
+    weigh_lines,
+)
 from opdm.model import OPDMModel
-from opdm.motion import FLOWS
 from opdm.proposals import name_proposals
 from tiny import make_conditions, model_config
 
 MATCHES = FlowAdapterConfig(encodes="matches", blocks_per_level=1)
-FILLS = 3
-NAMES = name_proposals(2, FILLS)
+NAMES = name_proposals(2, 3)
 
 
-def make_evidence() -> Evidence:
-    torch.manual_seed(0)
-    evidence = Evidence(4, fills=FILLS)
-    with torch.no_grad():
-        for parameter in evidence.parameters():
-            parameter.normal_()
-    return evidence
+def draw(*rows, size=32):
+    """(size, size) with lines from the left to the right."""
+    lines = torch.ones(size, size)
+    lines[list(rows)] = 0
+    return lines
 
 
-@torch.no_grad()
+def conditions_of(drawing, keyframe, moved):
+    """One drawing, and the lines of both keyframes and of all that is moved, but for what is given by name."""
+    conditions = make_conditions(1, adapter=MATCHES)
+    moved_lines = keyframe.expand_as(conditions.moved_lines).clone()
+    for (k, flow), lines in moved.items():
+        moved_lines[0, k, flow, 0] = lines
+    return replace(
+        conditions,
+        lines=drawing[None, None],
+        keyframe_lines=keyframe.expand_as(conditions.keyframe_lines),
+        moved_lines=moved_lines,
+    )
+
+
 def test_ink_is_foreign_where_a_loop_finds_it():
     torch.manual_seed(0)
-    lines, other = ((torch.rand(1, 1, 20, 24) > share).float() for share in (0.01, 0.05))
+    lines, other = ((torch.rand(1, 1, 20, 24) > share).float() for share in (0.01, 0.02))
     there, ink = [(drawn[0, 0] == 0).nonzero().tolist() for drawn in (lines, other)]
     alone = [(y, x) for y, x in ink if all(max(abs(y - a), abs(x - b)) > LINE_REACH_PX for a, b in there)]
     assert 0 < len(alone) < len(ink)
@@ -40,69 +59,54 @@ def test_ink_is_foreign_where_a_loop_finds_it():
     assert torch.equal(foreign_ink(lines, other)[0, 0], expected)
 
 
-@torch.no_grad()
-def test_a_new_one_speaks_against_lines_of_which_the_drawing_has_none():
-    conditions = make_conditions(1, adapter=MATCHES)
-    paper = {name: torch.ones_like(value) for name, value in vars(conditions).items() if name.endswith("lines")}
-    nothing = replace(conditions, **paper)
-    assert not Evidence(4, fills=FILLS)(nothing).any()
-    moved, still = nothing.moved_lines.clone(), nothing.keyframe_lines.clone()
-    moved[0, 1, 2, 0, 10, 10], still[0, 0, 0, 20, 20] = 0, 0
-    logits = Evidence(4, fills=FILLS)(replace(nothing, moved_lines=moved, keyframe_lines=still))[0]
-    near = slice(10 - INSIDE_PX, 11 + INSIDE_PX)
+def test_a_moved_keyframe_is_held_against_for_lines_that_only_it_or_the_drawing_has():
+    moved = {(1, 2): draw(8, 24), (0, 1): draw()}  # one brings a second line, one has lost the first
+    logits = weigh_lines(conditions_of(draw(8), draw(8), moved))[0]
     for name, found in zip(NAMES, logits, strict=True):
         expected = torch.zeros(32, 32)
         if name.startswith("keyframe 1 by flow 2"):
-            expected[near, near] = AGAINST_VANISHED
-        elif name == "keyframe 0":
-            expected[20 - INSIDE_PX : 21 + INSIDE_PX, 20 - INSIDE_PX : 21 + INSIDE_PX] = AGAINST_VANISHED
-        assert torch.allclose(found, expected, atol=1e-5), name
+            expected[24 - INSIDE_PX : 25 + INSIDE_PX] = AGAINST_VANISHED
+        elif name == "keyframe 0 by flow 1, as it is":  # re-inked, it has the drawing's line
+            expected[8 - INSIDE_PX : 9 + INSIDE_PX] = AGAINST_APPEARED
+        assert torch.allclose(found, expected), name
 
 
-@torch.no_grad()
-def test_a_new_one_speaks_against_keyframes_without_the_drawing_s_lines_unless_re_inked():
-    conditions = make_conditions(1, adapter=MATCHES)
-    paper = {name: torch.ones_like(value) for name, value in vars(conditions).items() if name.endswith("lines")}
-    paper["lines"][0, 0, 10, 10] = 0
-    logits = Evidence(4, fills=FILLS)(replace(conditions, **paper))[0, :, 10, 10]
-    for name, found in zip(NAMES, logits.tolist(), strict=True):
-        is_as_drawn = name.endswith("inked") or name.startswith("fill")
-        assert found == pytest.approx(0 if is_as_drawn else AGAINST_APPEARED, abs=1e-5), name
+def test_so_is_an_unmoved_one():
+    logits = weigh_lines(conditions_of(draw(8), draw(24), {}))[0, :, :, 0]
+    for name, found in zip(NAMES, logits, strict=True):
+        vanished, appeared = found[24].item(), found[8].item()
+        if name.startswith("fill"):
+            assert vanished == appeared == 0, name
+        else:
+            assert vanished == AGAINST_VANISHED, name
+            assert appeared == (0 if name.endswith("inked") else AGAINST_APPEARED), name
 
 
-@torch.no_grad()
-def test_every_keyframe_is_judged_alike():
-    evidence, conditions = make_evidence(), make_conditions(adapter=MATCHES)
-    logits = evidence(conditions)
-    assert logits.shape == (2, len(NAMES), 32, 32) and not logits[:, -FILLS:].any()
-    other, flows = [1, 0], [2, 0, 1]
-    moved = 2 * 2 * FLOWS
-    proposals = conditions.proposals.clone()
-    proposals[:, :moved] = proposals[:, :moved].unflatten(1, (2, FLOWS, 2))[:, other][:, :, flows].flatten(1, 3)
-    proposals[:, moved : moved + 2] = proposals[:, moved : moved + 2][:, other]
-    changed = replace(
-        conditions,
-        proposals=proposals,
-        keyframe_lines=conditions.keyframe_lines[:, other],
-        moved_lines=conditions.moved_lines[:, other][:, :, flows],
-        flow_error_px=conditions.flow_error_px[:, other][:, :, flows],
+def test_lines_of_another_hand_say_nothing():
+    one, two, four = (draw(*range(0, 4 * count, 4))[None, None] for count in (1, 2, 4))
+    assert same_hand(two, two).item() == 1
+    assert same_hand(two, torch.cat([one, two, four], dim=1)).flatten().tolist() == pytest.approx(
+        [math.exp(-((math.log(2) / SAME_HAND) ** 2)), 1, math.exp(-((math.log(2) / SAME_HAND) ** 2))], rel=1e-4
     )
-    expected = logits.clone()
-    expected[:, :moved] = logits[:, :moved].unflatten(1, (2, FLOWS, 2))[:, other][:, :, flows].flatten(1, 3)
-    expected[:, moved : moved + 2] = logits[:, moved : moved + 2][:, other]
-    assert torch.allclose(evidence(changed), expected, atol=1e-3)
-    assert not torch.allclose(logits, expected, atol=1e-1)
+    paper = draw()[None, None]
+    assert same_hand(paper, paper).item() == 1 and same_hand(paper, two).item() < 1e-6
+    told = weigh_lines(conditions_of(draw(8), draw(9), {}))
+    scribbled = weigh_lines(conditions_of(draw(8), draw(8, 16, 24), {}))
+    assert not told.any() and scribbled.abs().max() < 1e-6
 
 
 @torch.no_grad()
-def test_weights_of_a_model_without_evidence_gain_it():
+def test_it_is_added_to_what_the_network_says_of_the_proposals():
     torch.manual_seed(0)
-    without = OPDMModel.from_model_config(model_config(MATCHES, ChoiceHeadConfig()))
-    given = OPDMModel.from_model_config(model_config(MATCHES, ChoiceHeadConfig(evidence_width=4)))
-    copy_weights(given, without, "a model without evidence")
-    conditions, frame, times = make_conditions(adapter=MATCHES), torch.randn(2, 3, 32, 32), torch.tensor([3, 50])
-    outputs = [model.evaluate(frame, times, conditions.lines, model.encode(conditions)) for model in (without, given)]
-    assert torch.allclose(outputs[1][:, :-3] - outputs[0][:, :-3], given.evidence(conditions), atol=1e-5)
-    assert torch.equal(outputs[1][:, -3:], outputs[0][:, -3:]), "the residual is the U-Net's own"
-    with pytest.raises(ValueError, match="a model with evidence: a model of another shape"):
-        copy_weights(without, given, "a model with evidence")
+    without, given = (
+        OPDMModel.from_model_config(model_config(MATCHES, ChoiceHeadConfig(evidence=evidence)))
+        for evidence in ("none", "lines")
+    )
+    copy_weights(given, without, "the same weights")
+    conditions = conditions_of(draw(8), draw(8), {(1, 2): draw(8, 24)})
+    frame, times = torch.randn(1, 3, 32, 32), torch.tensor([3])
+    before, after = (
+        model.evaluate(frame, times, conditions.lines, model.encode(conditions)) for model in (without, given)
+    )
+    assert torch.allclose(after[:, :-3] - before[:, :-3], weigh_lines(conditions), atol=1e-5)
+    assert torch.equal(after[:, -3:], before[:, -3:]), "the residual is the network's own"

@@ -11,7 +11,7 @@ from opdm.model import OPDMModel
 from opdm.unet import UNet
 from tiny import ADAPTER_CONFIGS, make_conditions, make_model, model_config
 
-HEADS = [NoiseHeadConfig(), FrameHeadConfig(), ChoiceHeadConfig(evidence_width=4)]
+HEADS = [NoiseHeadConfig(), FrameHeadConfig(), ChoiceHeadConfig(evidence="lines")]
 
 
 def count(build):
@@ -48,7 +48,7 @@ def test_everything_given_changes_the_prediction():
 
 
 def test_every_parameter_receives_a_gradient():
-    model = make_model(FlowAdapterConfig(blocks_per_level=1), ChoiceHeadConfig(evidence_width=4))
+    model = make_model(FlowAdapterConfig(blocks_per_level=1), ChoiceHeadConfig(evidence="lines"))
     model(torch.randn(2, 3, 32, 32), torch.tensor([3, 50]), make_conditions()).square().mean().backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 

@@ -27,7 +27,7 @@ def joint(gradient="full", head=NOISE, adapter=FLOW, **settings):
     return JointObjective(make_model(adapter, head), config, SCHEDULE)
 
 
-@pytest.mark.parametrize("head", [NoiseHeadConfig(), ChoiceHeadConfig(evidence_width=4)], ids=lambda head: head.kind)
+@pytest.mark.parametrize("head", [NoiseHeadConfig(), ChoiceHeadConfig(evidence="lines")], ids=lambda head: head.kind)
 @pytest.mark.parametrize("gradient", GRADIENTS)
 def test_every_strategy_trains_every_parameter(gradient, head):
     objective = joint(gradient, head)

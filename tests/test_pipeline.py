@@ -25,7 +25,7 @@ def given():
     return conditions.lines, conditions.keyframes, conditions.keyframe_lines
 
 
-@pytest.mark.parametrize("head", [NoiseHeadConfig(), ChoiceHeadConfig(evidence_width=4)], ids=lambda head: head.kind)
+@pytest.mark.parametrize("head", [NoiseHeadConfig(), ChoiceHeadConfig(evidence="lines")], ids=lambda head: head.kind)
 @pytest.mark.parametrize("adapter", ADAPTER_CONFIGS, ids=lambda config: config.kind)
 def test_every_pipeline_reloads_to_equal_frames(tmp_path, adapter, head, given):
     pipeline = OPDMPipeline.from_model(make_model(adapter, head), SCHEDULE)
@@ -49,7 +49,7 @@ def test_a_frame_does_not_depend_on_its_batch(given):
     assert torch.allclose(together[1:], alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("head", [NoiseHeadConfig(), ChoiceHeadConfig(evidence_width=4)], ids=lambda head: head.kind)
+@pytest.mark.parametrize("head", [NoiseHeadConfig(), ChoiceHeadConfig(evidence="lines")], ids=lambda head: head.kind)
 def test_frames_have_the_drawings_own_size(head):
     pipeline = OPDMPipeline.from_model(make_model(head=head), SCHEDULE)
     conditions = make_conditions(size=45)

@@ -59,7 +59,7 @@ def test_one_step_follows_the_formula_of_ddim():
     assert torch.allclose(found, then.sqrt() * frame + (1 - then).sqrt() * noise, atol=1e-5)
 
 
-@pytest.mark.parametrize("head", [NoiseHeadConfig(), ChoiceHeadConfig(evidence_width=4)], ids=lambda head: head.kind)
+@pytest.mark.parametrize("head", [NoiseHeadConfig(), ChoiceHeadConfig(evidence="lines")], ids=lambda head: head.kind)
 def test_checkpointing_changes_memory_and_not_gradients(head):
     gradients = []
     for checkpointed in (False, True):

@@ -74,12 +74,13 @@ def model_config(adapter: AdapterConfig = OFFSET, head: HeadConfig = NOISE, refe
 
 
 def make_model(adapter: AdapterConfig = OFFSET, head: HeadConfig = NOISE, references=2) -> OPDMModel:
-    """A model whose zero-initialized weights are not zero, so that every part shows in the output."""
+    """A model whose zero-initialized convolutions are not zero, so that every part shows in the output."""
     torch.manual_seed(0)
     model = OPDMModel.from_model_config(model_config(adapter, head, references))
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter[parameter == 0] = 0.1 * torch.randn(int((parameter == 0).sum()))
+            if not parameter.any():
+                parameter.normal_(std=0.1)
     return model
 
 
@@ -127,7 +128,7 @@ def make_batch(batch=2, references=2, size=32) -> Batch:
 def make_run(**changes) -> Run:
     settings = {
         "description": "A test.",
-        "model": model_config(FlowAdapterConfig(blocks_per_level=1), ChoiceHeadConfig(evidence_width=4)),
+        "model": model_config(FlowAdapterConfig(blocks_per_level=1), ChoiceHeadConfig(evidence="lines")),
         "schedule": SCHEDULE,
         "objective": JointObjectiveConfig(perceptual_weight=0),
         "data": CelDataConfig(shot_sizes=(32, 32), crop_size=32, longest_gap=3),
