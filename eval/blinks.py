@@ -87,12 +87,10 @@ def find_blinks(size: int) -> "Iterator[Blink]":
     from opdm.data.cel_animation import CelStyle
     from opdm.data.cel_clips import cel_clips
 
+    styles = [CelStyle(kind="character", blinks=blinks) for blinks in (True, False)]
     for seed in count(FIRST_SEED):
-        clip, staring = (
-            cel_clips([seed], height=size, width=size, frames=FRAMES, style=CelStyle(kind="character", blinks=blinks))[
-                0
-            ]
-            for blinks in (True, False)
+        (clip,), (staring,) = (
+            cel_clips([seed], height=size, width=size, frames=FRAMES, style=style) for style in styles
         )
         eyes = [(clip.color(i) - staring.color(i)).abs().amax(dim=0) > VISIBLE for i in range(FRAMES)]
         place = max(range(FRAMES), key=lambda i: int(eyes[i].sum()))
