@@ -16,6 +16,7 @@ import tyro
 from confidence import load_pipeline, set_up_clip
 from intervals import summarize
 from opdm.errors import InputError
+from protocols import FIRST_SEED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from opdm.data.clips import Clip
     from opdm.pipeline import OPDMPipeline
 
-FIRST_SEED = 2**62
-"""Above the seeds of training shots, as in `protocols.py`."""
 FRAMES = 10
 EYES_PX = 25
 """In fewer pixels that differ nobody sees a blink."""
@@ -41,9 +40,9 @@ class Options:
     model: str = "opdm-small"
     """A model: a name, a folder, or the id of a hub's repository."""
     shots: int = 40
-    """How many, with a blink each."""
+    """How many, with a blink each; at least 1."""
     size: int = 224
-    """Their height and width, in pixels."""
+    """Their height and width, in pixels; at least 64, or no eye is large enough."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit status 0, or 2 for a bad request, told in one line."""
     options = tyro.cli(Options, args=arguments, description=__doc__)
     try:
+        if options.shots < 1 or options.size < 64:
+            raise InputError(f"--shots {options.shots} --size {options.size}: at least 1 and 64 are needed")
         pipeline = load_pipeline(options.model)
     except InputError as error:
         print(f"blinks.py: error: {error}", file=sys.stderr)

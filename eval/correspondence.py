@@ -19,13 +19,12 @@ import tyro
 
 from evaluate import describe_environment, format_table
 from opdm.errors import InputError
+from protocols import FIRST_SEED
 
 if TYPE_CHECKING:
     from opdm.data.clips import Clip
 
 GENERATED = "generated"
-FIRST_SEED = 2**62
-"""Seeds of training shots are drawn below this; `describe_data` says it in words."""
 PAIRS_PER_SHOT = 10
 """Of generated shots: as long as the sequences of the Animation Transformer's evaluation."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from opdm.errors import InputError
+from protocols import FIRST_SEED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 DRAWN = "drawn"
 COLUMNS = ("same style", "xdog", "chosen")
-FIRST_SEED = 2**62
-"""Above the seeds of training shots, as in `protocols.py`."""
 
 
 @dataclass(frozen=True)

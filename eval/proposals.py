@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from opdm.errors import InputError
+from protocols import FIRST_SEED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from opdm.pipeline import OPDMPipeline
     from opdm.staging import Stage
 
-FIRST_SEED = 2**62
-"""Above the seeds of training shots, as in `protocols.py`."""
 SMALL_ERROR_PX = 8
 """Of flow, where refining it could be expected to help."""
 HANDED_ON, ALONE = "handed on", "from keyframes alone"

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from opdm.conditions import Conditions
+from opdm.motion import FLOWS
 
 LINE_REACH_PX = 2
 """Lines no farther apart than this may be the same."""
@@ -22,23 +23,22 @@ SAME_HAND = 0.2
 
 
 def weigh_lines(conditions: Conditions) -> Tensor:
-    """Logits for the proposals, at most 0, by the lines of drawing and keyframes: (B, P, H, W) float32; 0 for fills.
+    """Logits, at most 0, for every proposal but the fills, by the lines of drawing and keyframes: (B, P - F, H, W).
 
     conditions as outside the model, in [0, 1].
     """
-    assert conditions.moved_lines is not None and conditions.fill_sureness is not None
-    drawing = conditions.lines.float()  # (B, 1, H, W)
-    moved_lines = conditions.moved_lines.flatten(1, -3).float()  # (B, K FLOWS, H, W)
-    unmoved_lines = conditions.keyframe_lines.flatten(1, 2).float()  # (B, K, H, W)
+    assert conditions.moved_lines is not None
+    drawing = conditions.lines  # (B, 1, H, W)
+    moved_lines = conditions.moved_lines.flatten(1, -3)  # (B, K FLOWS, H, W)
+    unmoved_lines = conditions.keyframe_lines.flatten(1, 2)  # (B, K, H, W)
     trust = same_hand(drawing, unmoved_lines)  # (B, K, 1, 1)
-    of_moved = trust.repeat_interleave(moved_lines.shape[1] // unmoved_lines.shape[1], dim=1)
-    vanished = of_moved * AGAINST_VANISHED * foreign_ink(drawing, moved_lines)
-    appeared = of_moved * AGAINST_APPEARED * foreign_ink(moved_lines, drawing)
-    moved = torch.stack([vanished + appeared, vanished], dim=2)  # re-inked, it has the drawing's lines
-    unmoved = AGAINST_VANISHED * foreign_ink(drawing, unmoved_lines)
-    unmoved = trust * (unmoved + AGAINST_APPEARED * foreign_ink(unmoved_lines, drawing))
-    logits = torch.cat([moved.flatten(1, 2), unmoved], dim=1)
-    return F.pad(logits, (0, 0, 0, 0, 0, conditions.fill_sureness.shape[1]))
+    trust = torch.cat([trust.repeat_interleave(FLOWS, dim=1), trust], dim=1)
+    lines = torch.cat([moved_lines, unmoved_lines], dim=1)  # (B, K FLOWS + K, H, W)
+    inked = trust * AGAINST_VANISHED * foreign_ink(drawing, lines)  # re-inked, it has the drawing's lines
+    as_it_is = inked + trust * AGAINST_APPEARED * foreign_ink(lines, drawing)
+    moves = moved_lines.shape[1]
+    moved = torch.stack([as_it_is[:, :moves], inked[:, :moves]], dim=2).flatten(1, 2)
+    return torch.cat([moved, as_it_is[:, moves:]], dim=1)
 
 
 def same_hand(lines: Tensor, other_lines: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class Guidance:
     proposals: Tensor | None
     """(B, P, 3, H, W) float32 in [-1, 1]: frames that may already be right in places."""
     evidence: Tensor | None
-    """(B, C, H, W) float32, added to what the U-Net gives the head: logits for the proposals."""
+    """(B, C, H, W) float32, added to what the U-Net gives the head: logits for the keyframes among the proposals."""
 
 
 class OPDMModel(ModelMixin, ConfigMixin):

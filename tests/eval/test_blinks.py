@@ -43,7 +43,8 @@ def test_the_painted_blink_is_measured():
     assert "| opdm-small | 4 | 20 ± " in table and table.endswith("| 25 |")
 
 
-def test_an_unknown_model_is_refused_in_one_line(capsys):
-    assert blinks.main(["--model", "nothing-like-it"]) == 2
+@pytest.mark.parametrize("request_", ["--model nothing-like-it", "--shots 0", "--size 32"])
+def test_a_bad_request_gets_one_line(capsys, request_):
+    assert blinks.main(request_.split()) == 2
     error = capsys.readouterr().err
-    assert "nothing-like-it" in error and len(error.splitlines()) == 1
+    assert request_.split()[1] in error and len(error.splitlines()) == 1
