@@ -14,9 +14,11 @@ from opdm.motion import FLOWS
 
 LINE_REACH_PX = 2
 """Lines no farther apart than this may be the same."""
-INSIDE_PX = 5
-"""How far a line stands for what it encloses, as for the iris of an eye."""
-AGAINST_VANISHED, AGAINST_APPEARED = -8.0, -2.0
+BESIDE_PX = 5
+"""How far a line stands for what is beside it."""
+BETWEEN_PX = 10
+"""How far, to each side, lines stand for what is between them, as for the iris of an eye."""
+AGAINST_VANISHED, AGAINST_APPEARED = -10.0, -2.0
 """Logits for a keyframe where the drawing has none of its lines, and where it has none of the drawing's."""
 SAME_HAND = 0.2
 """Logarithm of the ratio of their ink at which drawing and keyframe are hardly taken for one hand's: by 1/e."""
@@ -51,12 +53,19 @@ def same_hand(lines: Tensor, other_lines: Tensor) -> Tensor:
 
 
 def foreign_ink(lines: Tensor, other_lines: Tensor) -> Tensor:
-    """Ink of the other lines that has none of these lines near, in [0, 1], with what it encloses.
+    """Ink of the other lines that has none of these lines near, in [0, 1], with what is beside it and between it.
 
     (B, N, H, W) or (B, 1, H, W) in [0, 1], 1 = paper; returns (B, N, H, W).
     """
-    alone = (1 - other_lines) - spread(1 - lines, LINE_REACH_PX)
-    return spread(alone.clamp(min=0), INSIDE_PX)
+    alone = ((1 - other_lines) - spread(1 - lines, LINE_REACH_PX)).clamp(min=0)
+    return torch.maximum(spread(alone, BESIDE_PX), spread(close(alone, BETWEEN_PX), LINE_REACH_PX))
+
+
+def close(ink: Tensor, reach_px: int) -> Tensor:
+    """(B, N, H, W) in [0, 1] with what lies between: spread so many pixels, and taken back as many."""
+    inner = (..., slice(reach_px, -reach_px), slice(reach_px, -reach_px))
+    full = spread(F.pad(ink, 4 * (reach_px,)), reach_px)
+    return 1 - spread(1 - full, reach_px)[inner]
 
 
 def spread(ink: Tensor, reach_px: int) -> Tensor:

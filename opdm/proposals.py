@@ -7,6 +7,7 @@ then carried out at the drawing's own size, where the keyframes' detail is.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import torch
 from torch import Tensor
 
@@ -18,6 +19,11 @@ from opdm.warp import backward_warp, sample, sample_color, sampling_grid
 
 VOTE_FALLOFF_PX = 2.0
 """Forward-backward error at which a moved keyframe's vote counts half."""
+
+INK_REACHES = ((0, 0.1), (1 / 25, 1.0), (1 / 8, 0.1))
+"""How far the ink of one line tells of that of another, of the shorter side, and how much it counts there."""
+STRAY_INK = 0.002
+"""How much all moved ink counts, where there is no line that drawing and keyframes share."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +54,47 @@ def each_proposal(
     """P frames (3, H, W) in [0, 1], one at a time, for they are many and may be large.
 
     Of each keyframe and flow the moved keyframe, and its moved paint beneath the drawing's own lines; each keyframe
-    unmoved; last, the drawing's regions filled in each way.
+    unmoved; last, the drawing's regions filled in each way, its lines in the ink of those that the keyframes share.
 
     lines (1, H, W); regions (H, W) from 1, 0 = line; motion of any size.
     """
-    paints, inks = torch.zeros_like(keyframes[0].color), torch.zeros_like(keyframes[0].color)
+    paints, inks, shared = (torch.zeros_like(keyframes[0].color) for _ in range(3))
+    shares = torch.zeros_like(lines)
     for keyframe, flows in zip(keyframes, motion.flow_px, strict=True):
         for flow_px in flows:
             grid = sampling_grid(resize_flow(flow_px[None], (lines.shape[-2], lines.shape[-1])))
             yield sample_color(keyframe.color[None], grid)[0]
             # Each layer is even, and bilinear is enough.
-            paint, ink = (sample(layer[None], grid)[0] for layer in (keyframe.paint, keyframe.ink))
+            layers = (keyframe.paint, keyframe.ink, keyframe.lines)
+            paint, ink, moved_lines = (sample(layer[None], grid)[0] for layer in layers)
             yield lay_lines(paint, ink, lines)
-            paints += paint / (len(keyframes) * FLOWS)
-            inks += ink / (len(keyframes) * FLOWS)
+            count = len(keyframes) * FLOWS
+            share = (1 - moved_lines) * (1 - lines) / count
+            paints.add_(paint, alpha=1 / count)
+            inks.add_(ink, alpha=1 / count)
+            shared.addcmul_(ink, share)
+            shares += share
     for keyframe in keyframes:
         yield keyframe.color
+    inks = gather_ink(shared, shares, stray=inks)
     for fill in fills:
         yield lay_lines(fill_regions(regions, fill.colors, paints), inks, lines)
+
+
+def gather_ink(shared: Tensor, shares: Tensor, *, stray: Tensor) -> Tensor:
+    """The color (3, H, W) that a line would have at each pixel: that of the lines nearby that keyframes share.
+
+    Where a lid closes over an iris, the ink of the iris' outline is as near as that of the lashes; only these are lines
+    of the drawing. shared: the ink (3, H, W), times its shares (1, H, W); stray: the ink that is there in any case.
+    """
+    side = min(shares.shape[-2:])
+    weighted = torch.cat([shared, shares])
+    total = torch.cat([stray, torch.ones_like(shares)]) * STRAY_INK
+    for reach, weight in INK_REACHES:
+        width = 2 * round(reach * side) + 1
+        for channel, part in zip(total, weighted, strict=True):
+            channel += weight * torch.from_numpy(cv2.blur(part.numpy(), (width, width)))
+    return total[:3] / total[3:]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What the lines of each keyframe say for it: against a loop, of which proposals, and lines of another hand."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -11,7 +12,8 @@ from opdm.config import ChoiceHeadConfig, FlowAdapterConfig
 from opdm.evidence import (
     AGAINST_APPEARED,
     AGAINST_VANISHED,
-    INSIDE_PX,
+    BESIDE_PX,
+    BETWEEN_PX,
     LINE_REACH_PX,
     SAME_HAND,
     foreign_ink,
@@ -54,10 +56,28 @@ def test_ink_is_foreign_where_a_loop_finds_it():
     there, ink = [(drawn[0, 0] == 0).nonzero().tolist() for drawn in (lines, other)]
     alone = [(y, x) for y, x in ink if all(max(abs(y - a), abs(x - b)) > LINE_REACH_PX for a, b in there)]
     assert 0 < len(alone) < len(ink)
-    expected = torch.zeros(20, 24)
-    for y, x in alone:
-        expected[max(y - INSIDE_PX, 0) : y + INSIDE_PX + 1, max(x - INSIDE_PX, 0) : x + INSIDE_PX + 1] = 1
-    assert torch.equal(foreign_ink(lines, other)[0, 0], expected)
+
+    def within(reach, y, x, pixels):
+        return any(max(abs(y - a), abs(x - b)) <= reach for a, b in pixels)
+
+    def is_between(y, x):
+        """Whether no square of that reach, over the border or not, can hold the pixel and none of the ink."""
+        steps = range(-BETWEEN_PX, BETWEEN_PX + 1)
+        return all(within(BETWEEN_PX, y + down, x + right, alone) for down in steps for right in steps)
+
+    every = list(itertools.product(range(20), range(24)))
+    between = [pixel for pixel in every if is_between(*pixel)]
+    assert len(alone) < len(between)
+    expected = [within(BESIDE_PX, y, x, alone) or within(LINE_REACH_PX, y, x, between) for y, x in every]
+    assert foreign_ink(lines, other)[0, 0].flatten().tolist() == expected
+
+
+@pytest.mark.parametrize(("apart", "is_one"), [(2 * BETWEEN_PX, True), (2 * BETWEEN_PX + 2, False)])
+def test_what_is_between_two_foreign_lines_is_foreign_too(apart, is_one):
+    nothing, eye = draw(size=64)[None, None], draw(8, 8 + apart, size=64)[None, None]
+    foreign = foreign_ink(nothing, eye)[0, 0, :, 32]
+    assert foreign[8 + apart // 2] == is_one
+    assert not foreign[8 + apart + BESIDE_PX + 1 :].any(), "what is beyond them is not"
 
 
 def test_a_moved_keyframe_is_held_against_for_lines_that_only_it_or_the_drawing_has():
@@ -66,9 +86,9 @@ def test_a_moved_keyframe_is_held_against_for_lines_that_only_it_or_the_drawing_
     for name, found in zip(NAMES, logits, strict=True):
         expected = torch.zeros(32, 32)
         if name.startswith("keyframe 1 by flow 2"):
-            expected[24 - INSIDE_PX : 25 + INSIDE_PX] = AGAINST_VANISHED
+            expected[24 - BESIDE_PX : 25 + BESIDE_PX] = AGAINST_VANISHED
         elif name == "keyframe 0 by flow 1, as it is":  # re-inked, it has the drawing's line
-            expected[8 - INSIDE_PX : 9 + INSIDE_PX] = AGAINST_APPEARED
+            expected[8 - BESIDE_PX : 9 + BESIDE_PX] = AGAINST_APPEARED
         assert torch.allclose(found, expected), name
 
 

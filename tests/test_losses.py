@@ -2,7 +2,7 @@ import pytest
 import torch
 import torchvision
 
-from opdm.evidence import INSIDE_PX
+from opdm.evidence import BESIDE_PX
 from opdm.losses import (
     REGION_PX,
     PerceptualLoss,
@@ -76,7 +76,7 @@ def test_a_ghost_is_where_a_moved_keyframe_has_a_line_and_the_drawing_has_none_n
     moved = torch.cat([line_at(), line_at(20)], dim=1)  # one of two motions brings a line here
     ghost_loss(torch.zeros_like(target), target, line_at(*drawn), moved).sum().backward()
     columns = target.grad.abs().sum(dim=(0, 1, 2)).nonzero().flatten().tolist()
-    assert columns == (list(range(20 - INSIDE_PX, 21 + INSIDE_PX)) if costs else [])
+    assert columns == (list(range(20 - BESIDE_PX, 21 + BESIDE_PX)) if costs else [])
 
 
 def test_a_small_ghost_counts_as_much_as_a_large_one():

@@ -79,6 +79,29 @@ def test_sureness_is_the_share_of_the_votes():
     assert other.tolist() == pytest.approx([0.25, 0.0])
 
 
+def test_a_new_line_has_the_ink_of_a_shared_one_and_not_of_one_that_is_gone():
+    black = keyframe(0)  # its line is drawn again
+    drawing, color, lines = black.lines.clone(), black.color.clone(), black.lines.clone()
+    lines[:, :, 29:31], color[:, :, 29:31] = 0, torch.tensor([0.0, 0.5, 0.0]).view(3, 1, 1)  # a green one is not
+    drawing[:, :, 27:29] = 0
+    both, regions = Layers(color, lines), find_regions(drawing)
+    fill = fill_by_vote(cast_votes([both], shifted(0, 1), regions))
+    *_, filled = each_proposal(drawing, [both], shifted(0, 1), regions, [fill])
+    assert both.ink[1, :, 27:29].min() > 0.4, "the nearest line is the green one"
+    assert filled[:, :, 27:29].max() < 0.1
+
+
+def test_without_a_shared_line_the_nearest_one_tells_the_ink():
+    drawing = torch.ones(1, SIZE, SIZE)
+    drawing[:, 8:10] = 0
+    gone = keyframe(0)
+    color = gone.color + 0.3 * (1 - gone.lines)
+    gone = Layers(color, torch.where(drawing == 0, torch.ones(()), gone.lines))
+    fill = Fill(torch.full((2, 3), 0.9), torch.ones(2))
+    *_, filled = each_proposal(drawing, [gone], shifted(0, 1), find_regions(drawing), [fill])
+    assert (filled - gone.ink)[:, 8:10].abs().max() < 1e-5
+
+
 def test_fills_come_last_and_in_their_order():
     target, motion = keyframe(0), shifted(0, 1)
     regions = find_regions(target.lines)
