@@ -122,9 +122,13 @@ def gesture(random: np.random.Generator, times: Array, interval: float, reach: f
 
 
 def blinking(random: np.random.Generator, times: Array) -> Array:
-    """1 = closed."""
-    at = times[0] + random.uniform(0, 20)
-    return np.clip(1.3 - np.abs((times - at + 9) % random.uniform(12, 30) - 9) / random.uniform(1.0, 1.8), 0, 1)
+    """1 = closed, in every shot of six frames or more: open eyes tell nothing of lids, so a painter must see many."""
+    shown = np.clip(times[-1] + 1, 6, 20)  # frames before the first are not
+    first, period, pace = shown * random.uniform(0.15, 0.85), random.uniform(12, 30), random.uniform(1.0, 1.8)
+    own = random.spawn(1)[0]  # so that everything drawn after this is what it was
+    held = own.uniform(0, shown / 4) * (own.random() < 0.5)
+    apart = np.abs((times - first + 9) % (period + held) - 9)
+    return np.clip(1.3 - np.clip(apart - held / 2, 0, None) / pace, 0, 1)
 
 
 def talking(random: np.random.Generator, times: Array) -> Array:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from opdm.data import cel_background
+from opdm.data.cel_acting import blinking
 from opdm.data.cel_animation import CelShot, CelStyle
 from opdm.data.cel_figure import pose_rigid, rigid_mesh
 from opdm.data.cel_render import Renderer, find_occluded
@@ -223,6 +224,22 @@ def test_things_appear_that_no_keyframe_shows():
         solid = -F.max_pool2d(-hidden, 5, 1, 2)
         new.append(float(solid.mean()) > 0.002)
     assert np.mean(new) >= 0.5
+
+
+@pytest.mark.parametrize("frames", [6, 10, 17, 40])
+def test_eyes_shut_once_in_a_shot_and_stay_shut_in_some(frames):
+    times = np.arange(-2.0, frames)  # two frames before what is shown
+    shut = [blinking(np.random.default_rng(seed), times) > 0.5 for seed in range(200)]
+    assert all(closed[2:22].any() and not closed.all() for closed in shut)
+    lengths = [closed.sum() for closed in shut]
+    assert min(lengths) <= 2 < max(lengths)
+
+
+def test_how_long_eyes_stay_shut_changes_nothing_that_is_drawn_after():
+    randoms = [np.random.default_rng(1) for _ in range(2)]
+    blinking(randoms[0], np.arange(10.0))
+    randoms[1].uniform(size=3)
+    assert randoms[0].random() == randoms[1].random()
 
 
 def test_speed_decides_how_far_things_move():
