@@ -74,7 +74,7 @@ def small(
     *,
     model: ModelConfig = OPDM_SMALL,
     gradient: Literal["full", "one-step", "none"] = "one-step",
-    ghost_weight: float = SMALL_OBJECTIVE.ghost_weight,
+    ghost_weight: float = 0,
 ) -> Run:
     """The run of the package's weights with another model, another reverse pass or another weight of ghosts."""
     objective = replace(SMALL_OBJECTIVE, reverse=ReverseConfig(gradient=gradient), ghost_weight=ghost_weight)
@@ -172,7 +172,7 @@ ABLATIONS = (
     Ablation("pooling", "small-pixels", small("opdm-small without pooling over regions.",
              model=replace(OPDM_SMALL, unet=replace(OPDM_SMALL.unet, region_levels=())))),
     Ablation("ghosts", "opdm-small", SMALL),
-    Ablation("ghosts", "small-ghosts", small("opdm-small without the loss of ghosts.", ghost_weight=0)),
+    Ablation("ghosts", "small-ghosts", small("opdm-small with the loss of ghosts.", ghost_weight=1)),
 )  # fmt: skip
 GROUPS = tuple(dict.fromkeys(ablation.group for ablation in ABLATIONS))
 

@@ -57,9 +57,8 @@ SMALL_DATA = CelDataConfig(shot_sizes=(192, 256), crop_size=160)
 SMALL_OBJECTIVE = JointObjectiveConfig(
     noise_weight=0.25,
     region_weight=1,
-    ghost_weight=1,
     perceptual_weight=0,
-    last_timestep_share=0.85,  # where its one step is taken
+    last_timestep_share=0.5,
     reverse=ReverseConfig(gradient="one-step"),
 )
 SMALL_OPTIMIZER = OptimizerConfig(lr=4e-4, warmup_steps=200, decay="cosine", ema_decay=0.999)
