@@ -69,7 +69,17 @@ def close(ink: Tensor, reach_px: int) -> Tensor:
 
 
 def spread(ink: Tensor, reach_px: int) -> Tensor:
-    """The maximum of (B, N, H, W) within so many pixels to each side."""
+    """The maximum of (B, N, H, W), which is nowhere below 0, within so many pixels to each side.
+
+    By maxima of two windows of half the width, as fast for wide ones as for narrow ones.
+    """
     side = 2 * reach_px + 1
-    rows = F.max_pool2d(ink, (side, 1), stride=1, padding=(reach_px, 0))
-    return F.max_pool2d(rows, (1, side), stride=1, padding=(0, reach_px))
+    ink = F.pad(ink, 4 * (reach_px,))
+    for axis in (-2, -1):
+        width = 1
+        while width < side:
+            step = min(width, side - width)
+            length = ink.shape[axis] - step
+            ink = torch.maximum(ink.narrow(axis, 0, length), ink.narrow(axis, step, length))
+            width += step
+    return ink
