@@ -19,7 +19,6 @@ from opdm.warp import backward_warp, sample, sample_color, sampling_grid
 
 VOTE_FALLOFF_PX = 2.0
 """Forward-backward error at which a moved keyframe's vote counts half."""
-
 INK_REACHES = ((0, 0.1), (1 / 25, 1.0), (1 / 8, 0.1))
 """How far the ink of one line tells of that of another, of the shorter side, and how much it counts there."""
 STRAY_INK = 0.002
@@ -59,7 +58,7 @@ def each_proposal(
     lines (1, H, W); regions (H, W) from 1, 0 = line; motion of any size.
     """
     paints, inks, shared = (torch.zeros_like(keyframes[0].color) for _ in range(3))
-    shares = torch.zeros_like(lines)
+    shares, count = torch.zeros_like(lines), len(keyframes) * FLOWS
     for keyframe, flows in zip(keyframes, motion.flow_px, strict=True):
         for flow_px in flows:
             grid = sampling_grid(resize_flow(flow_px[None], (lines.shape[-2], lines.shape[-1])))
@@ -68,7 +67,6 @@ def each_proposal(
             layers = (keyframe.paint, keyframe.ink, keyframe.lines)
             paint, ink, moved_lines = (sample(layer[None], grid)[0] for layer in layers)
             yield lay_lines(paint, ink, lines)
-            count = len(keyframes) * FLOWS
             share = (1 - moved_lines) * (1 - lines) / count
             paints.add_(paint, alpha=1 / count)
             inks.add_(ink, alpha=1 / count)
