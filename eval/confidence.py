@@ -105,7 +105,8 @@ def set_up_clip(
     lines = [clip.lines(i) for i in range(frames)]
     forward, backward = track_px(lines), track_px(lines[::-1])[::-1]
     for i in places:
-        yield i, pipeline.set_up(lines[i], keyframes, tracks_px=torch.stack([forward[i], backward[i]]))
+        tracks_px = torch.stack([forward[i], backward[i]])
+        yield i, pipeline.set_up(lines[i], keyframes, tracks_px=tracks_px, time=i / (frames - 1))
 
 
 def judge_drawing(clip: "Clip", i: int, stage: "Stage", finished: "Finished", frames: int) -> Iterator[Judged]:

@@ -134,6 +134,7 @@ def measure(clips: "list[Clip]", frames: int, pipeline: "OPDMPipeline", *, knows
                     shorter_side=pipeline.default_size,
                     multiple=pipeline.size_multiple,
                     motion=motion,
+                    time=i / (frames - 1),
                     matcher=match,
                 )
                 found = [*each_ceiling(clip.color(i), stage), score_painting(clip.color(i), stage, pipeline)]

@@ -121,6 +121,9 @@ class Protocol:
     """Of a generated shot."""
     shots: int = 50
     """Generated."""
+    backgrounds: tuple[str, ...] = ()
+    """Of generated shots, in turn, of `opdm.data.cel_background.KINDS`, before a camera at rest; none leaves both to
+    chance."""
 
 
 PAPER_LINES = (Lines("sketch-keras"),)
@@ -201,6 +204,13 @@ TABLE = (
         description="Generated shots of 17 frames at 224 x 224, 15 painted between two that are 16 apart, lines as "
         "drawn (this project; true flow and regions).",
         kind=GENERATED, rule=ends, size=(224, 224), metrics=EXACT, frames=17,
+    ),
+    Protocol(
+        name="generated-painted",
+        description="Generated shots of ten frames at 224 x 224 before paintings at rest, of which the drawings show "
+        "nothing, eight frames painted between two (this project; true flow and regions).",
+        kind=GENERATED, rule=ends, size=(224, 224), metrics=EXACT, frames=10, shots=24,
+        backgrounds=("strokes", "clouds", "noise"),
     ),
     Protocol(
         name="generated-tiny",

@@ -50,13 +50,15 @@ def make_tasks(protocol: Protocol, root: Path | None, at_most: int | None) -> tu
 def find_clips(protocol: Protocol, root: Path | None) -> list[Clip]:
     """The clips that a protocol is run on. Raises InputError."""
     if protocol.kind == GENERATED:
+        from opdm.data.cel_animation import CelStyle
         from opdm.data.cel_clips import cel_clips
         from protocols import FIRST_SEED
 
         assert protocol.size is not None, "generated shots have the size of their protocol"
         height, width = protocol.size
-        seeds = range(FIRST_SEED, FIRST_SEED + protocol.shots)
-        return cel_clips(seeds, height=height, width=width, frames=protocol.frames)
+        make = partial(cel_clips, height=height, width=width, frames=protocol.frames)
+        styles = [CelStyle(background=kind, camera=False) for kind in protocol.backgrounds] or [None]
+        return [make([FIRST_SEED + i], style=styles[i % len(styles)])[0] for i in range(protocol.shots)]
     if root is None:
         raise InputError(f"{protocol.name}: give the folder of the data set ({protocol.kind}) with --data")
     clips = [clip for clip in read_clips(protocol.kind, root) if clip.name.startswith(protocol.begin_with)]

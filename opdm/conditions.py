@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from opdm.backdrop import View
 from opdm.layers import Layers
 from opdm.motion import Motion
 from opdm.proposals import Fill, each_proposal, move_lines
@@ -75,7 +76,12 @@ def build_conditions(lines: Tensor, keyframes: Sequence[Layers], regions: Tensor
 
 
 def build_moved_conditions(
-    lines: Tensor, keyframes: Sequence[Layers], motion: Motion, regions: Tensor, fills: Sequence[Fill]
+    lines: Tensor,
+    keyframes: Sequence[Layers],
+    motion: Motion,
+    regions: Tensor,
+    fills: Sequence[Fill],
+    backdrop: View | None = None,
 ) -> Conditions:
     """The conditions of one drawing with everything that its motion proposes; arguments as `each_proposal` has them."""
     still = build_conditions(lines, keyframes, regions)
@@ -84,6 +90,6 @@ def build_moved_conditions(
         flow_px=motion.flow_px,
         flow_error_px=motion.error_px,
         moved_lines=move_lines(keyframes, motion),
-        proposals=torch.stack(list(each_proposal(lines, keyframes, motion, regions, fills))),
+        proposals=torch.stack(list(each_proposal(lines, keyframes, motion, regions, fills, backdrop))),
         fill_sureness=torch.stack([pick(fill.sureness, regions)[None] for fill in fills]),
     )

@@ -62,7 +62,15 @@ class Pipeline(Protocol):
     def default_size(self) -> int:
         """The shorter side, in pixels, that the model works at."""
 
-    def set_up(self, lines: Tensor, keyframes: list[Layers], *, size: int | None, tracks_px: Tensor | None) -> Stage:
+    def set_up(
+        self,
+        lines: Tensor,
+        keyframes: list[Layers],
+        *,
+        size: int | None,
+        tracks_px: Tensor | None,
+        time: float | None,
+    ) -> Stage:
         """A drawing (1, H, W) and its keyframes, ready to be painted."""
 
     def paint(self, stages: Sequence[Stage], *, seeds: list[int], steps: int | None) -> Iterator[Finished]:
@@ -228,7 +236,7 @@ def prepare(drawing: Drawing, reader: "ShotReader", pipeline: Pipeline, settings
     references = drawing.references(pipeline.references)
     keyframes = [reader.keyframe(keyframe, (height, width)) for keyframe in references]
     tracks_px = reader.tracks_px(drawing, references) if pipeline.uses_motion else None
-    stage = pipeline.set_up(art.lines, keyframes, size=settings.size, tracks_px=tracks_px)
+    stage = pipeline.set_up(art.lines, keyframes, size=settings.size, tracks_px=tracks_px, time=drawing.time)
     return _Prepared(drawing, stage, art.was_inverted)
 
 

@@ -138,11 +138,17 @@ class OPDMPipeline(DiffusionPipeline):
         return PaintedFrames(torch.stack([finished.frame for finished in painted]))
 
     def set_up(
-        self, lines: Tensor, keyframes: list[Layers], *, size: int | None = None, tracks_px: Tensor | None = None
+        self,
+        lines: Tensor,
+        keyframes: list[Layers],
+        *,
+        size: int | None = None,
+        tracks_px: Tensor | None = None,
+        time: float | None = None,
     ) -> Stage:
         """Everything about a drawing (1, H, W) and its K keyframes that is made on the CPU before painting.
 
-        tracks_px: see `opdm.motion.estimate_motion`.
+        tracks_px: see `opdm.motion.estimate_motion`; time: see `opdm.staging.set_up`.
         """
         motion = None
         if self.uses_motion:
@@ -153,6 +159,7 @@ class OPDMPipeline(DiffusionPipeline):
             shorter_side=size or self.default_size,
             multiple=self.size_multiple,
             motion=motion,
+            time=time,
             matcher=self.matcher,
         )
 

@@ -11,6 +11,7 @@ import cv2
 import torch
 from torch import Tensor
 
+from opdm.backdrop import View
 from opdm.layers import Layers, lay_lines
 from opdm.motion import FLOWS, Motion, resize_flow
 from opdm.region_colors import SAME_COLOR, color_distance, sum_by_region
@@ -48,35 +49,45 @@ def count_proposals(references: int, fills: int) -> int:
 
 
 def each_proposal(
-    lines: Tensor, keyframes: Sequence[Layers], motion: Motion, regions: Tensor, fills: Sequence[Fill]
+    lines: Tensor,
+    keyframes: Sequence[Layers],
+    motion: Motion,
+    regions: Tensor,
+    fills: Sequence[Fill],
+    backdrop: View | None = None,
 ) -> Iterator[Tensor]:
     """P frames (3, H, W) in [0, 1], one at a time, for they are many and may be large.
 
     Of each keyframe and flow the moved keyframe, and its moved paint beneath the drawing's own lines; each keyframe
     unmoved; last, the drawing's regions filled in each way, its lines in the ink of those that the keyframes share.
+    A backdrop lies behind all of them.
 
     lines (1, H, W); regions (H, W) from 1, 0 = line; motion of any size.
     """
     paints, inks, shared = (torch.zeros_like(keyframes[0].color) for _ in range(3))
     shares, count = torch.zeros_like(lines), len(keyframes) * FLOWS
+
+    def in_front(frame: Tensor, ink: Tensor) -> Tensor:
+        return frame if backdrop is None else backdrop.lay_behind(frame, ink, lines)
+
     for keyframe, flows in zip(keyframes, motion.flow_px, strict=True):
         for flow_px in flows:
             grid = sampling_grid(resize_flow(flow_px[None], (lines.shape[-2], lines.shape[-1])))
-            yield sample_color(keyframe.color[None], grid)[0]
             # Each layer is even, and bilinear is enough.
             layers = (keyframe.paint, keyframe.ink, keyframe.lines)
             paint, ink, moved_lines = (sample(layer[None], grid)[0] for layer in layers)
-            yield lay_lines(paint, ink, lines)
+            yield in_front(sample_color(keyframe.color[None], grid)[0], ink)
+            yield in_front(lay_lines(paint, ink, lines), ink)
             share = (1 - moved_lines) * (1 - lines) / count
             paints.add_(paint, alpha=1 / count)
             inks.add_(ink, alpha=1 / count)
             shared.addcmul_(ink, share)
             shares += share
     for keyframe in keyframes:
-        yield keyframe.color
+        yield in_front(keyframe.color, keyframe.ink)
     inks = gather_ink(shared, shares, stray=inks)
     for fill in fills:
-        yield lay_lines(fill_regions(regions, fill.colors, paints), inks, lines)
+        yield in_front(lay_lines(fill_regions(regions, fill.colors, paints), inks, lines), inks)
 
 
 def gather_ink(shared: Tensor, shares: Tensor, *, stray: Tensor) -> Tensor:

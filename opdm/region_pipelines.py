@@ -79,7 +79,13 @@ class AnTPipeline:
         self.match = Matcher(network)
 
     def set_up(
-        self, lines: Tensor, keyframes: list[Layers], *, size: int | None = None, tracks_px: Tensor | None = None
+        self,
+        lines: Tensor,
+        keyframes: list[Layers],
+        *,
+        size: int | None = None,
+        tracks_px: Tensor | None = None,
+        time: float | None = None,
     ) -> Stage:
         """A drawing (1, H, W) and its keyframes; `size` has no effect, for regions are matched as they are drawn."""
         return set_up(lines, keyframes, shorter_side=self.default_size, multiple=1)
@@ -106,10 +112,16 @@ class BothPipeline:
         self.default_size = pipeline.default_size
 
     def set_up(
-        self, lines: Tensor, keyframes: list[Layers], *, size: int | None = None, tracks_px: Tensor | None = None
+        self,
+        lines: Tensor,
+        keyframes: list[Layers],
+        *,
+        size: int | None = None,
+        tracks_px: Tensor | None = None,
+        time: float | None = None,
     ) -> Stage:
         """As `OPDMPipeline.set_up`."""
-        return self.pipeline.set_up(lines, keyframes, size=size, tracks_px=tracks_px)
+        return self.pipeline.set_up(lines, keyframes, size=size, tracks_px=tracks_px, time=time)
 
     def paint(self, stages: Sequence[Stage], *, seeds: list[int], steps: int | None = None) -> Iterator[Finished]:
         """Drawings of one working size, one after the other."""

@@ -41,6 +41,13 @@ class Drawing:
     earlier: Keyframe | None
     later: Keyframe | None
 
+    @property
+    def time(self) -> float | None:
+        """Where it stands between its two keyframes, above 0 and below 1; None without one on each side."""
+        if self.earlier is None or self.later is None:
+            return None
+        return (self.place - self.earlier.place) / (self.later.place - self.earlier.place)
+
     def references(self, count: int) -> list[Keyframe]:
         """1 keyframe, the nearest; or 2, the earlier first, where the only one there is stands for both."""
         sides = [keyframe for keyframe in (self.earlier, self.later) if keyframe is not None]

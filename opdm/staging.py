@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from opdm.backdrop import Backdrop, find_backdrop
 from opdm.conditions import Conditions, build_conditions, build_moved_conditions
 from opdm.frames import pad_to_multiple, resize
 from opdm.layers import Layers
@@ -32,6 +33,8 @@ class Moved:
     """By these votes."""
     matches: Sequence[Match]
     """With each keyframe; none for models that take none."""
+    backdrop: Backdrop | None = None
+    """The painting behind the figures, if one was found."""
 
     @property
     def fills(self) -> list[Fill]:
@@ -60,7 +63,8 @@ class Stage:
         if self.moved is None:
             return iter(())
         moved = self.moved
-        return each_proposal(self.lines, self.keyframes, moved.motion, self.regions, moved.fills)
+        view = None if moved.backdrop is None else moved.backdrop.view(self.regions, self.keyframes)
+        return each_proposal(self.lines, self.keyframes, moved.motion, self.regions, moved.fills, view)
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,14 @@ def set_up(
     shorter_side: int,
     multiple: int,
     motion: Motion | None = None,
+    time: float | None = None,
     matcher: Callable[[Tensor, Tensor, Layers], Match] | None = None,
 ) -> Stage:
     """Set up a drawing (1, H, W) with keyframes of the same size, for a model working at `shorter_side` pixels.
 
     Drawings are never enlarged. motion: as `opdm.motion.estimate_motion` gives it, for models that make something of
-    it. With a `Matcher`, which needs motion, there are fills by its matches.
+    it. time: where the drawing stands between two keyframes, from 0 to 1, if that is known. With a `Matcher`, which
+    needs motion, there are fills by its matches.
     """
     size = working_size((lines.shape[-2], lines.shape[-1]), shorter_side)
     small_lines, small_keyframes = resize(lines, size), [keyframe.resize(size) for keyframe in keyframes]
@@ -95,8 +101,12 @@ def set_up(
         small_motion = motion.resize(size)
         ballot = cast_votes(small_keyframes, small_motion, small_regions)
         matches = [matcher(lines, regions, keyframe) for keyframe in keyframes] if matcher else []
-        moved = Moved(motion, ballot, fill_all(regions, ballot), matches)
-        conditions = build_moved_conditions(small_lines, small_keyframes, small_motion, small_regions, moved.fills)
+        backdrop = find_backdrop(small_regions, small_keyframes, small_motion, count=int(regions.max()), time=time)
+        moved = Moved(motion, ballot, fill_all(regions, ballot), matches, backdrop)
+        view = None if backdrop is None else backdrop.view(small_regions, small_keyframes)
+        conditions = build_moved_conditions(
+            small_lines, small_keyframes, small_motion, small_regions, moved.fills, view
+        )
     else:
         conditions = build_conditions(small_lines, small_keyframes, small_regions)
     padded = conditions.map(lambda tensor: pad_to_multiple(tensor, multiple))

@@ -15,6 +15,7 @@ LAYERS = {
     1: [
         "ant",
         "ant_crops",
+        "backdrop",
         "blocks",
         "checkpoint",
         "compositing",
@@ -26,6 +27,7 @@ LAYERS = {
         "lines",
         "matching",
         "motion",
+        "pan",
         "proposals",
         "published_weights",
         "raft",

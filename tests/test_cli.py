@@ -37,7 +37,7 @@ class BlendPipeline:
     overflows_at: int | None = None
     error: BaseException = field(default_factory=lambda: RuntimeError("broken"))
 
-    def set_up(self, lines, keyframes, *, size, tracks_px):
+    def set_up(self, lines, keyframes, *, size, tracks_px, time):
         side = size or self.default_size
         return set_up(lines, keyframes, shorter_side=side, multiple=self.size_multiple)
 

@@ -65,6 +65,11 @@ def test_each_drawing_has_its_nearest_keyframes(plan):
     assert nearest == {"2": ["1", "3"], "4": ["3", "7"], "5": ["3", "7"], "6": ["3", "7"], "8": ["7", None]}
 
 
+def test_the_time_of_a_drawing_is_where_it_stands_between_its_keyframes(plan):
+    shot = plan(["1.png", "5.png"], [f"{i}.png" for i in range(1, 7)])
+    assert {d.path.stem: d.time for d in shot.drawings} == {"2": 0.25, "3": 0.5, "4": 0.75, "6": None}
+
+
 def test_references_are_both_neighbors_or_the_nearest(plan):
     shot = plan(["1.png", "5.png"], [f"{i}.png" for i in range(1, 7)])
     references = {d.path.stem: [[k.path.stem for k in d.references(n)] for n in (1, 2)] for d in shot.drawings}

@@ -156,8 +156,16 @@ class ShotDataset(Dataset[Batch]):
         lines, motion = keyed.lines[target], None
         if self.uses_motion:
             motion = estimate_motion(lines, [keyframe.lines for keyframe in keyframes], tracks_px)
-        shorter_side = min(lines.shape[-2:])
-        stage = set_up(lines, keyframes, shorter_side=shorter_side, multiple=1, motion=motion, matcher=self.matcher)
+        first, last = keyframe_places[0], keyframe_places[-1]
+        stage = set_up(
+            lines,
+            keyframes,
+            shorter_side=min(lines.shape[-2:]),
+            multiple=1,
+            motion=motion,
+            time=None if first == last else (keyed.places[target] - first) / (last - first),
+            matcher=self.matcher,
+        )
         return Batch(
             conditions=stage.conditions,
             target=keyed.colors[target],

@@ -64,6 +64,16 @@ def test_the_table_tells_its_source_and_known_columns(protocol):
         assert protocol.frames >= 3
 
 
+def test_paintings_behind_generated_shots_are_at_rest():
+    protocol = replace(PROTOCOLS["generated-painted"], shots=4, size=(96, 96))
+    for clip in shots.find_clips(protocol, None):
+        is_still = (clip.flow_px(0, 9).abs().amax(dim=0) < 1e-6) & ~clip.is_occluded(0, 9)
+        assert is_still.float().mean() > 0.1
+        assert (clip.color(0) == clip.color(9)).all(dim=0)[is_still].float().mean() > 0.9, "all but edges"
+        colors = clip.color(0)[:, is_still].T
+        assert len(colors.unique(dim=0)) > 50, "painted, not of one color"
+
+
 def test_no_training_shot_has_the_seed_of_a_generated_one():
     assert protocols.FIRST_SEED == 2**62
 

@@ -1,0 +1,190 @@
+"""The painting behind the figures, of which no line tells: found where both keyframes show it at rest, or panned.
+
+Ours. In a region without lines the motion of lines is a guess, handed on from the figures at its border, and would drag
+the painting along with them. But both keyframes show the painting, at the same place or, where the camera pans, at
+places that are all equally far apart; and they do not where that motion leads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from opdm.layers import Layers, lay_lines
+from opdm.motion import Motion
+from opdm.pan import DETAIL, INKED, border_regions, estimate_pan, find_ground, follow, is_near_line, is_within
+from opdm.region_colors import FLAT_TOLERANCE, pick, sum_by_region
+from opdm.segments import find_regions, grow_over_lines
+from opdm.warp import backward_warp, sampling_grid
+
+DETAIL_PX, DETAIL_SHARE = 20, 0.02
+"""Fewest pixels of detail in a region of a keyframe that rests, and their least share of it."""
+REST_SHARE = 0.4
+"""Least share of that detail that the other keyframe has at the same place; figures may cover the others."""
+OVERLAP = 0.6
+"""Least share of a drawing's region that lies in the resting parts of a keyframe that its motion leads to."""
+CONTRADICTED = 2.0
+"""How many times as far two keyframes must differ where motion leads as they do at rest, `DETAIL` being far."""
+AT_LEAST = 0.004
+"""And how far, in [0, 1], mean over a region; where they differ less, motion is as good as rest."""
+COVERED, COVERED_PX = 0.1, 5
+"""Difference at rest, the mean of a square and its side, from which on one of two keyframes has something in front that
+no line parts from the painting."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a drawing shows of the painting."""
+
+    color: Tensor
+    """(3, H, W) in [0, 1]."""
+    is_shown: Tensor
+    """(H, W) bool: where no figure is before it; lines may be."""
+
+    def lay_behind(self, frame: Tensor, ink: Tensor, lines: Tensor) -> Tensor:
+        """A frame (3, H, W) with the painting where it shows, beneath the edges of lines (1, H, W) of an ink (3, H, W).
+
+        The lines themselves are the frame's: where they are moved well, it has their color more exactly.
+        """
+        return torch.where(self.is_shown & (lines > 1 - INKED), lay_lines(self.color, ink, lines), frame)
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """Which parts of a drawing and of its keyframes are the painting."""
+
+    regions: Tensor
+    """(S,) bool, of the drawing."""
+    keyframes: Tensor
+    """(K, h, w) bool, where the camera has them."""
+    is_covered: Tensor
+    """(h, w) bool: where one of them has something in front that no line parts from the painting."""
+    camera_px: Tensor
+    """(K, 2): (dx, dy) from the drawing to where each keyframe has the painting."""
+
+    def view(self, regions: Tensor, keyframes: Sequence[Layers]) -> View:
+        """The painting at the size of regions (H, W) and keyframes."""
+        height, width = regions.shape
+        color, weights = torch.zeros(3, height, width), torch.zeros(height, width)
+        for keyframe, mask, shift_px in zip(keyframes, self.keyframes, self.camera_px, strict=True):
+            shown = resize_mask(mask, height, width)
+            color += shown * follow(keyframe, shift_px * height / mask.shape[0]).color
+            weights += shown
+        is_behind = pick(self.regions.float(), grow_over_lines(regions)) > 0
+        return View(fill_from_around(color, weights), is_behind & ~resize_mask(self.is_covered, height, width))
+
+
+def resize_mask(mask: Tensor, height: int, width: int) -> Tensor:
+    """A mask (h, w) at another size."""
+    return torch.from_numpy(cv2.resize(mask.byte().numpy(), (width, height), interpolation=cv2.INTER_NEAREST)) > 0
+
+
+def fill_from_around(color: Tensor, weights: Tensor) -> Tensor:
+    """A sum of colors (3, H, W) divided by its weights (H, W); where these are 0, what is around, ever more blurred.
+
+    By pushing and pulling through half, a quarter, ... of the size (Gortler et al. 1996, The Lumigraph).
+    """
+    mean = color / weights.clamp(min=torch.finfo().tiny)
+    if (weights > 0).all() or max(weights.shape) == 1:
+        return mean
+    half = F.avg_pool2d(torch.cat([color, weights[None]])[None], 2, ceil_mode=True)[0]
+    around = F.interpolate(fill_from_around(half[:3], half[3])[None], weights.shape, mode="bilinear")[0]
+    return torch.where(weights > 0, mean, around)
+
+
+def find_backdrop(
+    regions: Tensor, keyframes: Sequence[Layers], motion: Motion, *, count: int, time: float | None = None
+) -> Backdrop | None:
+    """What a drawing with regions (H, W), `count` in all, and its keyframes show of a painting; all of one size.
+
+    With the time, 0 at the first keyframe and 1 at the second, it may be one that the camera pans over. None where
+    there is no painting, and of a single keyframe, which does not tell what rests.
+    """
+    if len({id(keyframe) for keyframe in keyframes}) < 2:
+        return None
+    if any((find_ground(keyframe.lines) & find_detail(keyframe)).sum() < DETAIL_PX for keyframe in keyframes):
+        return None
+    regions = grow_over_lines(regions)
+    backdrop = find_still(regions, keyframes, motion, torch.zeros(2, 2), count)
+    if backdrop is None and time is not None:
+        pan_px = estimate_pan(keyframes)
+        camera_px = torch.stack([-time * pan_px, (1 - time) * pan_px])
+        backdrop = find_still(regions, keyframes, motion, camera_px, count)
+    return backdrop
+
+
+def find_still(
+    regions: Tensor, keyframes: Sequence[Layers], motion: Motion, camera_px: Tensor, count: int
+) -> Backdrop | None:
+    """What rests where the camera has it, of a drawing with regions (H, W) and two keyframes; None if nothing does."""
+    keyframes = [follow(*pair) for pair in zip(keyframes, camera_px, strict=True)]
+    flows_px = motion.flow_px - camera_px[:, None, :, None, None]
+    change = (keyframes[0].color - keyframes[1].color).abs().amax(dim=0)  # (H, W)
+    is_inside = torch.stack([is_within(change.shape, shift_px) for shift_px in camera_px])
+    parts = [find_still_parts(keyframe, change, is_inside.all(dim=0)) for keyframe in keyframes]
+    commons = [count_common(regions, *pair, count) for pair in zip(parts, flows_px, strict=True)]
+    areas = sum_by_region(regions, torch.ones_like(change), count)  # (S,)
+    overlap = torch.stack([common.sum(dim=1) for common in commons]).amin(dim=0) / areas  # NaN where there is no pixel
+    behind = (torch.stack(parts) > 0) & is_inside  # (K, H, W)
+    changes = torch.cat([change[None], compare_moved(keyframes, flows_px)]).clamp(max=DETAIL) * behind.all(dim=0)
+    at_rest, *moved = (sum_by_region(regions, each, count) for each in changes)
+    best = torch.stack(moved).amin(dim=0)
+    is_resting = (overlap >= OVERLAP) & (best > CONTRADICTED * at_rest) & (best > AT_LEAST * areas)
+    if not is_resting[border_regions(regions)].any():  # a painting does not end within a figure
+        return None
+    for mine, part, common in zip(behind, parts, commons, strict=True):
+        is_painting = common[is_resting].sum(dim=0) >= common[~is_resting].sum(dim=0)
+        mine &= pick(is_painting.float(), part) > 0
+    behind &= torch.stack([~is_near_line(keyframe.lines) for keyframe in keyframes])
+    side = (COVERED_PX, COVERED_PX)
+    is_covered = torch.from_numpy(cv2.blur((change * behind.all(dim=0)).numpy(), side)) > COVERED
+    behind &= ~is_covered
+    return Backdrop(is_resting, behind, is_covered, camera_px) if behind.any() else None
+
+
+def find_still_parts(keyframe: Layers, change: Tensor, is_inside: Tensor) -> Tensor:
+    """A keyframe's regions that rest, (H, W) from 1, 0 = none, by the change (H, W) from the other where both are."""
+    regions = grow_over_lines(find_regions(keyframe.lines))
+    has_detail = find_detail(keyframe) & is_inside
+    counted = (is_inside.float(), has_detail, has_detail & (change <= FLAT_TOLERANCE))
+    pixels, detail, kept = (sum_by_region(regions, pixel, int(regions.max())) for pixel in counted)
+    rests = (detail >= (pixels * DETAIL_SHARE).clamp(min=DETAIL_PX)) & (kept >= REST_SHARE * detail)
+    return pick(rests.cumsum(dim=0) * rests, regions)
+
+
+def find_detail(keyframe: Layers) -> Tensor:
+    """Where a keyframe's paint would show that it moved, (H, W) bool: not beside lines, whose color it has in part."""
+    kernel = np.ones((3, 3), np.uint8)
+    contrast = np.max([cv2.dilate(c, kernel) - cv2.erode(c, kernel) for c in keyframe.paint.numpy()], axis=0)
+    return torch.from_numpy(contrast > DETAIL) & ~is_near_line(keyframe.lines)
+
+
+def count_common(regions: Tensor, parts: Tensor, flow_px: Tensor, count: int) -> Tensor:
+    """Pixels of each region (H, W) of a drawing that lie in each part (H, W) of a keyframe and are led there, (S, M).
+
+    The lesser of how many lie there and how many the flows (FLOWS, 2, H, W) lead there, on average. A figure before the
+    painting lies in it too, but is led to where it was itself.
+    """
+    columns = int(parts.max()) + 1
+
+    def count_pairs(there: Tensor) -> Tensor:
+        pairs = regions.long() * columns + there
+        return torch.bincount(pairs.flatten(), minlength=(count + 1) * columns).view(-1, columns)[1:, 1:]
+
+    stacked = parts.float().expand(len(flow_px), 1, -1, -1)
+    led = F.grid_sample(stacked, sampling_grid(flow_px), mode="nearest", padding_mode="border", align_corners=True)
+    leads = torch.stack([count_pairs(there) for there in led[:, 0].long()])
+    return torch.minimum(count_pairs(parts), leads.double().mean(dim=0))
+
+
+def compare_moved(keyframes: Sequence[Layers], flows_px: Tensor) -> Tensor:
+    """How far two keyframes differ where each of the flows (2, FLOWS, 2, H, W) moves them, (FLOWS, H, W)."""
+    first, second = (
+        backward_warp(keyframe.color.expand(len(flow_px), -1, -1, -1), flow_px)
+        for keyframe, flow_px in zip(keyframes, flows_px, strict=True)
+    )
+    return (first - second).abs().amax(dim=1)

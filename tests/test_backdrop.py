@@ -1,0 +1,144 @@
+"""The painting behind the figures: found at rest and panned, and not where there is none."""
+
+import math
+
+import pytest
+import torch
+
+from opdm.backdrop import fill_from_around, find_backdrop
+from opdm.layers import Layers
+from opdm.motion import FLOWS, Motion, estimate_motion
+from opdm.pan import estimate_pan
+from opdm.proposals import Fill, each_proposal
+from opdm.segments import find_regions
+from opdm.staging import set_up
+
+SIZE, RADIUS, LINE = 96, 14, 2
+RED = torch.tensor([0.8, 0.2, 0.2]).view(3, 1, 1)
+Y, X = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+PLACES = ((24, 30), (48, 52), (72, 66))
+"""Of a figure in the first keyframe, the drawing and the second keyframe, (x, y): nowhere is it twice."""
+
+
+def paint_scenery(shift=(0.0, 0.0)):
+    """(3, SIZE, SIZE): a sum of waves, so that it can be shifted by parts of a pixel."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = X + shift[0], Y + shift[1]
+    color = torch.full((3, SIZE, SIZE), 0.5)
+    for _ in range(12):
+        angle, phase, length = torch.rand(3, generator=generator).tolist()
+        frequency = 2 * math.pi / (8 + 30 * length)
+        wave = torch.sin(frequency * (x * math.cos(7 * angle) + y * math.sin(7 * angle)) + 7 * phase)
+        color += wave * (torch.rand(3, 1, 1, generator=generator) - 0.5) / 5
+    return color.clamp(0, 1)
+
+
+def within(place, radius):
+    """(SIZE, SIZE) bool: a disc."""
+    return (X - place[0]).square() + (Y - place[1]).square() < radius**2
+
+
+def draw(scenery, place, paint=RED):
+    """A disc with an outline in front of a scenery without lines."""
+    outer, inner = within(place, RADIUS), within(place, RADIUS - LINE)
+    lines = torch.ones(1, SIZE, SIZE)
+    lines[0, outer & ~inner] = 0
+    return Layers(torch.where(inner, paint, torch.where(outer, 0.0, scenery)), lines)
+
+
+def follow_figure(places=PLACES):
+    """The motion of the figure everywhere, as what has no lines is given it."""
+    flow_px = torch.zeros(2, FLOWS, 2, SIZE, SIZE)
+    for flow, place in zip(flow_px, (places[0], places[2]), strict=True):
+        flow += torch.tensor([there - here for there, here in zip(place, places[1], strict=True)]).view(2, 1, 1)
+    return Motion(flow_px, torch.zeros(2, FLOWS, 1, SIZE, SIZE))
+
+
+def find(first, drawing, second, motion=None, **options):
+    regions = find_regions(drawing.lines)
+    motion = motion or follow_figure()
+    return regions, find_backdrop(regions, [first, second], motion, count=int(regions.max()), **options)
+
+
+def test_all_proposals_show_a_painting_at_rest_wherever_the_drawing_does():
+    scenery = paint_scenery()
+    first, drawing, second = (draw(scenery, place) for place in PLACES)
+    regions, backdrop = find(first, drawing, second)
+    assert backdrop is not None
+    view = backdrop.view(regions, [first, second])
+    assert view.is_shown[~within(PLACES[1], RADIUS)].all()
+    assert not view.is_shown[within(PLACES[1], RADIUS - LINE)].any()
+    assert torch.allclose(view.color, scenery, atol=1e-6), "one of the two shows it everywhere"
+    fills = [Fill(torch.zeros(int(regions.max()), 3), torch.ones(int(regions.max())))]
+    plain, behind = (
+        torch.stack(list(each_proposal(drawing.lines, [first, second], follow_figure(), regions, fills, shown)))
+        for shown in (None, view)
+    )
+    around = ~within(PLACES[1], RADIUS)
+    assert torch.allclose(behind[:, :, around], scenery[:, around].expand(len(behind), -1, -1), atol=1e-6)
+    assert (plain[:, :, around] - scenery[:, around]).abs().mean() > 0.05
+    inner = within(PLACES[1], RADIUS - LINE)
+    assert torch.equal(behind[:, :, inner], plain[:, :, inner])
+
+
+def test_a_drawing_that_is_set_up_has_the_painting_behind_it():
+    scenery = paint_scenery()
+    first, drawing, second = (draw(scenery, place) for place in PLACES)
+    motion = estimate_motion(drawing.lines, [first.lines, second.lines])
+    stage = set_up(drawing.lines, [first, second], shorter_side=SIZE, multiple=1, motion=motion)
+    around = ~within(PLACES[1], RADIUS)
+    for proposals in (stage.conditions.proposals, torch.stack(list(stage.proposals()))):
+        assert (proposals[:, :, around] - scenery[:, around]).abs().max() < 0.01
+    half = set_up(drawing.lines, [first, second], shorter_side=SIZE // 2, multiple=1, motion=motion)
+    assert torch.stack([(p - scenery)[:, around].abs().max() for p in half.proposals()]).max() < 0.01
+
+
+@pytest.mark.parametrize("pan", [(12.0, -3.0), (-7.3, 2.6)])
+def test_a_pan_is_followed_where_the_time_is_known(pan):
+    time = 0.4
+    sceneries = [paint_scenery((-pan[0] * t, -pan[1] * t)) for t in (0, time, 1)]
+    first, drawing, second = (draw(*pair) for pair in zip(sceneries, PLACES, strict=True))
+    assert estimate_pan([first, second]).tolist() == pytest.approx(pan, abs=0.03)
+    assert find(first, drawing, second)[1] is None
+    regions, backdrop = find(first, drawing, second, time=time)
+    assert backdrop is not None
+    assert backdrop.camera_px.flatten().tolist() == pytest.approx(
+        [-time * pan[0], -time * pan[1], (1 - time) * pan[0], (1 - time) * pan[1]], abs=0.03
+    )
+    view = backdrop.view(regions, [first, second])
+    around = ~within(PLACES[1], RADIUS)
+    assert (view.color - sceneries[1])[:, around].abs().mean() < 0.01
+
+
+def test_there_is_no_backdrop_without_two_keyframes_that_show_it():
+    scenery, other = paint_scenery(), paint_scenery().flip(1)
+    first, drawing, second = (draw(scenery, place) for place in PLACES)
+    assert find(first, drawing, first)[1] is None, "a single keyframe"
+    turned = draw(other, PLACES[2])
+    assert find(first, drawing, turned, time=0.5)[1] is None, "another scene"
+    paper = torch.full((3, SIZE, SIZE), 0.9)
+    assert find(*(draw(paper, place) for place in PLACES), time=0.5)[1] is None, "nothing that would show its motion"
+    assert find(first, drawing, second)[1] is not None, "or the others prove nothing"
+
+
+def test_a_shaded_figure_that_hardly_moves_is_no_backdrop():
+    paper, shades = torch.full((3, SIZE, SIZE), 0.9), paint_scenery()
+    places = [(48 + step, 48) for step in (0, 0.4, 0)]
+    first, drawing, second = (draw(paper, place, shades) for place in places)
+    motion = Motion(follow_figure(places).flow_px + 3, torch.zeros(2, FLOWS, 1, SIZE, SIZE))
+    assert find(first, drawing, second, motion)[1] is None
+
+
+def test_what_no_keyframe_shows_is_filled_from_around():
+    torch.manual_seed(0)
+    weights = (torch.rand(37, 50) > 0.7).float() * 2
+    weights[5:30, 10:40] = 0
+    color = torch.rand(3, 37, 50)
+    filled = fill_from_around(color * weights, weights)
+    known = weights > 0
+    assert torch.allclose(filled[:, known], color[:, known])
+    low, high = color[:, known].amin(dim=1), color[:, known].amax(dim=1)
+    assert (filled >= low[:, None, None] - 1e-5).all() and (filled <= high[:, None, None] + 1e-5).all()
+    assert filled[:, 17, 25].tolist() == pytest.approx([0.5] * 3, abs=0.2), "far from all that is known: their mean"
+    even = fill_from_around(torch.full((3, 37, 50), 0.25) * weights, weights)
+    assert torch.allclose(even, torch.full_like(even, 0.25), atol=1e-5)
