@@ -34,6 +34,8 @@ AT_LEAST = 0.004
 COVERED, COVERED_PX = 0.1, 5
 """Difference at rest, the mean of a square and its side, from which on one of two keyframes has something in front that
 no line parts from the painting."""
+NEAR_LINES, MOVED_SHARE = 1 / 16, 0.01
+"""How far from a drawing's lines a keyframe's may be, of the shorter side; least share of it that a figure changes."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,24 @@ class Backdrop:
             weights += shown
         is_behind = pick(self.regions.float(), grow_over_lines(regions)) > 0
         return View(fill_from_around(color, weights), is_behind & ~resize_mask(self.is_covered, height, width))
+
+
+def hide_backdrop(color: Tensor, others: Sequence[Tensor], drawing: Tensor) -> Tensor:
+    """A keyframe (3, H, W) in [0, 1] without the detail of a painting at rest, for its lines to be traced.
+
+    Hidden is what is the same in one of the other keyframes and far from all lines of a drawing (1, H, W) of a moment
+    close to it. A keyframe is returned as it is where that is without detail, and where all of it is the same: a figure
+    that comes back to where it was would be hidden too.
+    """
+    reach = 2 * round(NEAR_LINES * min(color.shape[1:])) + 1
+    is_near = cv2.dilate(1 - drawing[0].numpy(), np.ones((reach, reach), np.uint8)) > INKED
+    square = (COVERED_PX, COVERED_PX)
+    changes = [cv2.blur((color - other).abs().amax(dim=0).numpy(), square) for other in others]
+    is_same = [change < FLAT_TOLERANCE for change in changes if (change >= FLAT_TOLERANCE).mean() > MOVED_SHARE]
+    is_hidden = torch.from_numpy(np.any([np.zeros_like(is_near), *is_same], axis=0) & ~is_near)
+    if (measure_contrast(color) > DETAIL)[is_hidden].sum() <= DETAIL_SHARE * is_hidden.sum():
+        return color
+    return fill_from_around(color * ~is_hidden, (~is_hidden).float())
 
 
 def resize_mask(mask: Tensor, height: int, width: int) -> Tensor:
@@ -158,9 +178,13 @@ def find_still_parts(keyframe: Layers, change: Tensor, is_inside: Tensor) -> Ten
 
 def find_detail(keyframe: Layers) -> Tensor:
     """Where a keyframe's paint would show that it moved, (H, W) bool: not beside lines, whose color it has in part."""
+    return (measure_contrast(keyframe.paint) > DETAIL) & ~is_near_line(keyframe.lines)
+
+
+def measure_contrast(frame: Tensor) -> Tensor:
+    """How far the neighbors of each pixel of a frame (3, H, W) differ, (H, W)."""
     kernel = np.ones((3, 3), np.uint8)
-    contrast = np.max([cv2.dilate(c, kernel) - cv2.erode(c, kernel) for c in keyframe.paint.numpy()], axis=0)
-    return torch.from_numpy(contrast > DETAIL) & ~is_near_line(keyframe.lines)
+    return torch.from_numpy(np.max([cv2.dilate(c, kernel) - cv2.erode(c, kernel) for c in frame.numpy()], axis=0))
 
 
 def count_common(regions: Tensor, parts: Tensor, flow_px: Tensor, count: int) -> Tensor:

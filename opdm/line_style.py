@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from opdm.backdrop import hide_backdrop
 from opdm.flow import dense_inverse_search, encode_lines, flow_tensor
 from opdm.frames import resize
 from opdm.lines import Extractor, Inked, Pencil, XDoG, extract_lines
@@ -88,6 +89,13 @@ def choose_extractor(frames: Sequence[Tensor], drawings: Sequence[Tensor]) -> Ex
         return DEFAULT
     fitted = [LinesLike(extractor, style) for extractor in candidates(style)]
     return max(fitted, key=lambda like: sum(_agreement(like, *pair) for pair in pairs))
+
+
+def trace_keyframes(colors: Sequence[Tensor], drawing: Tensor) -> list[Tensor]:
+    """Lines (1, H, W) of keyframes (3, H, W) in the style of a drawing (1, H, W) between them, a painting left out."""
+    figures = [hide_backdrop(color, [other for other in colors if other is not color], drawing) for color in colors]
+    extract = choose_extractor(figures, [drawing] * len(figures))
+    return [extract(figure[None])[0] for figure in figures]
 
 
 def candidates(style: LineStyle) -> list[Extractor]:

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from opdm.backdrop import hide_backdrop
 from opdm.compositing import compose
 from opdm.errors import InputError
 from opdm.exact_fill import AreaPaint, collect_palette, fill_exactly, leave_as_painted
@@ -291,7 +292,28 @@ class ShotReader:
             own = read_own_lines(keyframe, size)
         except FrameError:  # reported by check_shot
             own = None
-        return Layers(color, self._extractor(color[None])[0] if own is None else resize(own, size))
+        if own is not None:
+            return Layers(color, resize(own, size))
+        drawing = self._nearest_drawing(keyframe)
+        traced = color if drawing is None else self._hide_backdrop(keyframe, color, resize(drawing, size))
+        return Layers(color, self._extractor(traced[None])[0])
+
+    def _hide_backdrop(self, keyframe: Keyframe, color: Tensor, drawing: Tensor) -> Tensor:
+        """A keyframe's colors without the painting that its neighbors among the keyframes show too."""
+        order = self.shot.keyframes
+        place = order.index(keyframe)
+        neighbors = [other for other in order[max(place - 1, 0) : place + 2] if other != keyframe]
+        others = [resize(read_frame(other.path), (color.shape[1], color.shape[2])) for other in neighbors]
+        return hide_backdrop(color, others, drawing)
+
+    def _nearest_drawing(self, keyframe: Keyframe) -> Tensor | None:
+        """The lines of the nearest drawing that can be read, at the usual size."""
+        for drawing in sorted(self.shot.drawings, key=lambda d: abs(d.place - keyframe.place))[:STYLE_PAIRS]:
+            try:
+                return read_small(drawing, self.size)
+            except FrameError:  # reported when its turn to be painted comes
+                continue
+        return None
 
     @cached_property
     def palette(self) -> Tensor:
@@ -303,14 +325,9 @@ class ShotReader:
         """What gives keyframes without a drawing lines that look like those of the drawings."""
         frames, drawings = [], []
         for keyframe in [keyframe for keyframe in self.shot.keyframes if keyframe.lines is None][:STYLE_PAIRS]:
-            for drawing in sorted(self.shot.drawings, key=lambda d: abs(d.place - keyframe.place))[:STYLE_PAIRS]:
-                try:
-                    lines = read_small(drawing, self.size)
-                except FrameError:  # reported when its turn to be painted comes
-                    continue
-                frames.append(resize(read_frame(keyframe.path), self.size))
-                drawings.append(lines)
-                break
+            if (drawing := self._nearest_drawing(keyframe)) is not None:
+                frames.append(self._hide_backdrop(keyframe, resize(read_frame(keyframe.path), self.size), drawing))
+                drawings.append(drawing)
         return choose_extractor(frames, drawings) if frames else XDoG()
 
     def tracks_px(self, drawing: Drawing, references: Sequence[Keyframe]) -> Tensor | None:

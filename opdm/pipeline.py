@@ -16,7 +16,7 @@ from opdm.conditions import Conditions
 from opdm.config import ScheduleConfig
 from opdm.errors import InputError
 from opdm.layers import Layers
-from opdm.line_style import choose_extractor
+from opdm.line_style import trace_keyframes
 from opdm.matching import Matcher
 from opdm.model import OPDMModel
 from opdm.motion import estimate_motion
@@ -129,7 +129,7 @@ class OPDMPipeline(DiffusionPipeline):
         check_shapes(lines, keyframes, keyframe_lines, seeds, references=self.references)
         if keyframe_lines is None:
             pairs = zip(keyframes, lines, strict=True)
-            keyframe_lines = torch.stack([choose_extractor(list(k), [d] * len(k))(k) for k, d in pairs])
+            keyframe_lines = torch.stack([torch.stack(trace_keyframes(list(k), d)) for k, d in pairs])
         stages = [
             self.set_up(drawing, [Layers(*pair) for pair in zip(colors, drawn, strict=True)], size=size)
             for drawing, colors, drawn in zip(lines, keyframes, keyframe_lines, strict=True)

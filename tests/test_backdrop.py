@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from opdm.backdrop import fill_from_around, find_backdrop
+from opdm.backdrop import fill_from_around, find_backdrop, hide_backdrop, measure_contrast
 from opdm.layers import Layers
+from opdm.line_style import choose_extractor, trace_keyframes
 from opdm.motion import FLOWS, Motion, estimate_motion
 from opdm.pan import estimate_pan
 from opdm.proposals import Fill, each_proposal
@@ -142,3 +143,31 @@ def test_what_no_keyframe_shows_is_filled_from_around():
     assert filled[:, 17, 25].tolist() == pytest.approx([0.5] * 3, abs=0.2), "far from all that is known: their mean"
     even = fill_from_around(torch.full((3, 37, 50), 0.25) * weights, weights)
     assert torch.allclose(even, torch.full_like(even, 0.25), atol=1e-5)
+
+
+def test_a_keyframe_is_traced_without_the_painting_behind_it():
+    scenery = paint_scenery()
+    first, drawing, second = (draw(scenery, place) for place in PLACES)
+    hidden = hide_backdrop(first.color, [second.color], draw(scenery, (28, 34)).lines)
+    figure = within(PLACES[0], RADIUS)
+    assert torch.equal(hidden[:, figure], first.color[:, figure])
+    far = ~within(PLACES[0], 2 * RADIUS) & ~within(PLACES[2], 2 * RADIUS)
+    assert measure_contrast(hidden)[far].mean() < measure_contrast(first.color)[far].mean() / 3
+    lines, second_lines = trace_keyframes([first.color, second.color], drawing.lines)
+    with_scenery = choose_extractor([first.color], [drawing.lines])(first.color[None])[0]
+    stray, strayed = (float((1 - traced)[0, ~figure].sum()) for traced in (lines, with_scenery))
+    assert stray < 0.7 * strayed
+    assert (1 - lines)[0, figure].sum() > 100
+    regions = find_regions(drawing.lines)
+    traced = [Layers(first.color, lines), Layers(second.color, second_lines)]
+    assert find_backdrop(regions, traced, follow_figure(), count=int(regions.max())) is not None
+
+
+def test_a_keyframe_is_left_as_it_is_where_hiding_would_do_no_good():
+    scenery, paper = paint_scenery(), torch.full((3, SIZE, SIZE), 0.9)
+    first, drawing, second = (draw(scenery, place) for place in PLACES)
+    plain = draw(paper, PLACES[0]).color
+    assert hide_backdrop(first.color, [], drawing.lines) is first.color, "a single keyframe"
+    assert hide_backdrop(first.color, [first.color], drawing.lines) is first.color, "a figure that has come back"
+    assert hide_backdrop(plain, [draw(paper, PLACES[2]).color], drawing.lines) is plain, "paper"
+    assert hide_backdrop(first.color, [second.color], drawing.lines) is not first.color

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from opdm.ant import load_ant
+from opdm.backdrop import hide_backdrop
 from opdm.config import ShotDataConfig
 from opdm.data.line_augmentation import choose_augmentation, mix_lines
 from opdm.data.sample import Frame
@@ -145,9 +146,11 @@ class ShotDataset(Dataset[Batch]):
             lines = {place: hand(one, random) for place, one in lines.items()}
         if random.random() >= config.mixed_lines_share:
             return lines
-        first, *_, last = frames
-        extract = choose_extractor([frames[first].color], [lines[list(frames)[1]]])
-        return lines | {place: extract(frames[place].color[None])[0] for place in (first, last)}
+        places = list(frames)
+        first, last = frames[places[0]].color, frames[places[-1]].color
+        figures = [hide_backdrop(first, [last], lines[places[1]]), hide_backdrop(last, [first], lines[places[-2]])]
+        extract = choose_extractor(figures[:1], [lines[places[1]]])
+        return lines | {places[end]: extract(figures[end][None])[0] for end in (0, -1)}
 
     def _whole_sample(self, keyed: KeyedShot, target: int, ends: list[int]) -> Batch:
         keyframe_places = [keyed.places[end] for end in ends]
