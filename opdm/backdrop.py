@@ -34,6 +34,8 @@ AT_LEAST = 0.004
 COVERED, COVERED_PX = 0.1, 5
 """Difference at rest, the mean of a square and its side, from which on one of two keyframes has something in front that
 no line parts from the painting."""
+LINED_SHARE = 0.25
+"""Share of a painting beside lines from which on they are its own, not only those of figures before it."""
 NEAR_LINES, MOVED_SHARE = 1 / 16, 0.01
 """How far from a drawing's lines a keyframe's may be, of the shorter side; least share of it that a figure changes."""
 
@@ -128,13 +130,21 @@ def find_backdrop(
         return None
     if any((find_ground(keyframe.lines) & find_detail(keyframe)).sum() < DETAIL_PX for keyframe in keyframes):
         return None
-    regions = grow_over_lines(regions)
-    backdrop = find_still(regions, keyframes, motion, torch.zeros(2, 2), count)
+    grown = grow_over_lines(regions)
+    backdrop = find_still(grown, keyframes, motion, torch.zeros(2, 2), count)
     if backdrop is None and time is not None:
         pan_px = estimate_pan(keyframes)
         camera_px = torch.stack([-time * pan_px, (1 - time) * pan_px])
-        backdrop = find_still(regions, keyframes, motion, camera_px, count)
+        backdrop = find_still(grown, keyframes, motion, camera_px, count)
+        if backdrop is not None and is_lined(regions, pick(backdrop.regions.float(), grown) > 0):
+            return None  # its lines tell where it is, and they tell better than the time
     return backdrop
+
+
+def is_lined(regions: Tensor, is_behind: Tensor) -> bool:
+    """Whether a drawing with regions (H, W), 0 = line, shows lines of what is behind its figures, (H, W) bool."""
+    is_near = is_near_line((regions > 0).float()[None])
+    return bool((is_near & is_behind).sum() > LINED_SHARE * is_behind.sum())
 
 
 def find_still(

@@ -171,3 +171,16 @@ def test_a_keyframe_is_left_as_it_is_where_hiding_would_do_no_good():
     assert hide_backdrop(first.color, [first.color], drawing.lines) is first.color, "a figure that has come back"
     assert hide_backdrop(plain, [draw(paper, PLACES[2]).color], drawing.lines) is plain, "paper"
     assert hide_backdrop(first.color, [second.color], drawing.lines) is not first.color
+
+
+def test_a_pan_of_a_painting_with_lines_is_left_to_the_lines():
+    pan = 12.0
+    sceneries = [paint_scenery((-pan * t, 0)) for t in (0, 0.5, 1)]
+    frames = [draw(*pair) for pair in zip(sceneries, PLACES, strict=True)]
+    assert find(*frames, time=0.5)[1] is not None
+    ruled = []
+    for frame, t in zip(frames, (0, 0.5, 1), strict=True):
+        lines = frame.lines.clone()
+        lines[0, :, (X[0] - round(pan * t)) % 12 == 0] = 0
+        ruled.append(Layers(frame.color, lines))
+    assert find(*ruled, time=0.5)[1] is None
