@@ -169,7 +169,8 @@ def find_still(
     for mine, part, common in zip(behind, parts, commons, strict=True):
         is_painting = common[is_resting].sum(dim=0) >= common[~is_resting].sum(dim=0)
         mine &= pick(is_painting.float(), part) > 0
-    behind &= torch.stack([~is_near_line(keyframe.lines) for keyframe in keyframes])
+    is_same = behind.all(dim=0) & (change <= FLAT_TOLERANCE)  # beside the painting's own lines, too
+    behind &= torch.stack([~is_near_line(k.lines) | (is_same & (k.lines[0] > 1 - INKED)) for k in keyframes])
     side = (COVERED_PX, COVERED_PX)
     is_covered = torch.from_numpy(cv2.blur((change * behind.all(dim=0)).numpy(), side)) > COVERED
     behind &= ~is_covered
