@@ -18,7 +18,7 @@ from opdm.layers import Layers, lay_lines
 from opdm.motion import Motion
 from opdm.pan import DETAIL, INKED, border_regions, estimate_pan, find_ground, follow, is_near_line, is_within
 from opdm.region_colors import FLAT_TOLERANCE, pick, sum_by_region
-from opdm.segments import find_regions, grow_over_lines
+from opdm.segments import find_regions, grow_over_lines, resize_regions
 from opdm.warp import backward_warp, sampling_grid
 
 DETAIL_PX, DETAIL_SHARE = 20, 0.02
@@ -75,11 +75,12 @@ class Backdrop:
         height, width = regions.shape
         color, weights = torch.zeros(3, height, width), torch.zeros(height, width)
         for keyframe, mask, shift_px in zip(keyframes, self.keyframes, self.camera_px, strict=True):
-            shown = resize_mask(mask, height, width)
+            shown = resize_regions(mask.int(), (height, width))
             color += shown * follow(keyframe, shift_px * height / mask.shape[0]).color
             weights += shown
-        is_behind = pick(self.regions.float(), grow_over_lines(regions)) > 0
-        return View(fill_from_around(color, weights), is_behind & ~resize_mask(self.is_covered, height, width))
+        is_behind = pick(self.regions, grow_over_lines(regions))
+        is_covered = resize_regions(self.is_covered.int(), (height, width)) > 0
+        return View(fill_from_around(color, weights), is_behind & ~is_covered)
 
 
 def hide_backdrop(color: Tensor, others: Sequence[Tensor], drawing: Tensor) -> Tensor:
@@ -89,8 +90,7 @@ def hide_backdrop(color: Tensor, others: Sequence[Tensor], drawing: Tensor) -> T
     close to it. A keyframe is returned as it is where that is without detail, and where all of it is the same: a figure
     that comes back to where it was would be hidden too.
     """
-    reach = 2 * round(NEAR_LINES * min(color.shape[1:])) + 1
-    is_near = cv2.dilate(1 - drawing[0].numpy(), np.ones((reach, reach), np.uint8)) > INKED
+    is_near = is_near_line(drawing, round(NEAR_LINES * min(color.shape[1:]))).numpy()
     square = (COVERED_PX, COVERED_PX)
     changes = [cv2.blur((color - other).abs().amax(dim=0).numpy(), square) for other in others]
     is_same = [change < FLAT_TOLERANCE for change in changes if (change >= FLAT_TOLERANCE).mean() > MOVED_SHARE]
@@ -98,11 +98,6 @@ def hide_backdrop(color: Tensor, others: Sequence[Tensor], drawing: Tensor) -> T
     if (measure_contrast(color) > DETAIL)[is_hidden].sum() <= DETAIL_SHARE * is_hidden.sum():
         return color
     return fill_from_around(color * ~is_hidden, (~is_hidden).float())
-
-
-def resize_mask(mask: Tensor, height: int, width: int) -> Tensor:
-    """A mask (h, w) at another size."""
-    return torch.from_numpy(cv2.resize(mask.byte().numpy(), (width, height), interpolation=cv2.INTER_NEAREST)) > 0
 
 
 def fill_from_around(color: Tensor, weights: Tensor) -> Tensor:
@@ -128,15 +123,16 @@ def find_backdrop(
     """
     if len({id(keyframe) for keyframe in keyframes}) < 2:
         return None
-    if any((find_ground(keyframe.lines) & find_detail(keyframe)).sum() < DETAIL_PX for keyframe in keyframes):
+    is_ground = [find_ground(keyframe.lines) for keyframe in keyframes]
+    if any((ground & find_detail(k)).sum() < DETAIL_PX for ground, k in zip(is_ground, keyframes, strict=True)):
         return None
     grown = grow_over_lines(regions)
     backdrop = find_still(grown, keyframes, motion, torch.zeros(2, 2), count)
     if backdrop is None and time is not None:
-        pan_px = estimate_pan(keyframes)
+        pan_px = estimate_pan(keyframes, is_ground)
         camera_px = torch.stack([-time * pan_px, (1 - time) * pan_px])
         backdrop = find_still(grown, keyframes, motion, camera_px, count)
-        if backdrop is not None and is_lined(regions, pick(backdrop.regions.float(), grown) > 0):
+        if backdrop is not None and is_lined(regions, pick(backdrop.regions, grown)):
             return None  # its lines tell where it is, and they tell better than the time
     return backdrop
 
@@ -168,7 +164,7 @@ def find_still(
         return None
     for mine, part, common in zip(behind, parts, commons, strict=True):
         is_painting = common[is_resting].sum(dim=0) >= common[~is_resting].sum(dim=0)
-        mine &= pick(is_painting.float(), part) > 0
+        mine &= pick(is_painting, part)
     is_same = behind.all(dim=0) & (change <= FLAT_TOLERANCE)  # beside the painting's own lines, too
     behind &= torch.stack([~is_near_line(k.lines) | (is_same & (k.lines[0] > 1 - INKED)) for k in keyframes])
     side = (COVERED_PX, COVERED_PX)

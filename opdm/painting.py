@@ -278,6 +278,7 @@ class ShotReader:
     def __init__(self, shot: Shot, size: Size):
         self.shot, self.size = shot, size
         self._keyframes: OrderedDict[tuple[Path, Size], Layers] = OrderedDict()
+        self._colors: OrderedDict[tuple[Path, Size], Tensor] = OrderedDict()
         self._tracks: OrderedDict[tuple[Path, bool], dict[Path, Tensor]] = OrderedDict()
         self._small: OrderedDict[Path, Tensor] = OrderedDict()
 
@@ -287,7 +288,7 @@ class ShotReader:
         return keep(self._keyframes, key, KEPT_KEYFRAMES, lambda: self._read_keyframe(keyframe, size))
 
     def _read_keyframe(self, keyframe: Keyframe, size: Size) -> Layers:
-        color = resize(read_frame(keyframe.path), size)
+        color = self._color(keyframe, size)
         try:
             own = read_own_lines(keyframe, size)
         except FrameError:  # reported by check_shot
@@ -303,8 +304,13 @@ class ShotReader:
         order = self.shot.keyframes
         place = order.index(keyframe)
         neighbors = [other for other in order[max(place - 1, 0) : place + 2] if other != keyframe]
-        others = [resize(read_frame(other.path), (color.shape[1], color.shape[2])) for other in neighbors]
+        others = [self._color(other, (color.shape[1], color.shape[2])) for other in neighbors]
         return hide_backdrop(color, others, drawing)
+
+    def _color(self, keyframe: Keyframe, size: Size) -> Tensor:
+        """A keyframe's colors, (3, H, W). Raises FrameError."""
+        key = keyframe.path, size
+        return keep(self._colors, key, KEPT_KEYFRAMES, lambda: resize(read_frame(keyframe.path), size))
 
     def _nearest_drawing(self, keyframe: Keyframe) -> Tensor | None:
         """The lines of the nearest drawing that can be read, at the usual size."""
@@ -326,7 +332,7 @@ class ShotReader:
         frames, drawings = [], []
         for keyframe in [keyframe for keyframe in self.shot.keyframes if keyframe.lines is None][:STYLE_PAIRS]:
             if (drawing := self._nearest_drawing(keyframe)) is not None:
-                frames.append(self._hide_backdrop(keyframe, resize(read_frame(keyframe.path), self.size), drawing))
+                frames.append(self._hide_backdrop(keyframe, self._color(keyframe, self.size), drawing))
                 drawings.append(drawing)
         return choose_extractor(frames, drawings) if frames else XDoG()
 

@@ -23,14 +23,13 @@ PAN_STEPS = 5
 """Of least squares; three are mostly enough."""
 
 
-def estimate_pan(keyframes: Sequence[Layers]) -> Tensor:
+def estimate_pan(keyframes: Sequence[Layers], is_ground: Sequence[Tensor]) -> Tensor:
     """(dx, dy) in pixels from what is behind the figures of the first keyframe to what is behind those of the second.
 
     The shift by which they differ least, to two pixels; from there by least squares (Lucas and Kanade 1981) that leave
-    out what differs too much to be the same.
+    out what differs too much to be the same. is_ground: as `find_ground` has it of each.
     """
     first, second = (keyframe.paint for keyframe in keyframes)
-    is_ground = [find_ground(keyframe.lines) for keyframe in keyframes]
     pan_px, size = find_shift([first, second], is_ground), is_ground[0].shape
     for _ in range(PAN_STEPS):
         moved = backward_warp(second[None], even_flow(pan_px, size))[0]
@@ -47,9 +46,9 @@ def estimate_pan(keyframes: Sequence[Layers]) -> Tensor:
 def find_ground(lines: Tensor) -> Tensor:
     """What may be behind the figures by lines (1, H, W) alone, (H, W) bool: regions at the frame's border."""
     regions = grow_over_lines(find_regions(lines))
-    is_ground = torch.zeros(int(regions.max()))
-    is_ground[border_regions(regions)] = 1
-    return (pick(is_ground, regions) > 0) & ~is_near_line(lines)
+    is_ground = torch.zeros(int(regions.max()), dtype=torch.bool)
+    is_ground[border_regions(regions)] = True
+    return pick(is_ground, regions) & ~is_near_line(lines)
 
 
 def find_shift(frames: Sequence[Tensor], is_ground: Sequence[Tensor]) -> Tensor:
@@ -102,7 +101,7 @@ def border_regions(regions: Tensor) -> Tensor:
     return ids[ids > 0].long() - 1
 
 
-def is_near_line(lines: Tensor) -> Tensor:
-    """(H, W) bool, of lines (1, H, W) in [0, 1]."""
-    side = 2 * LINE_PX + 1
+def is_near_line(lines: Tensor, reach_px: int = LINE_PX) -> Tensor:
+    """Within how many pixels, to each side, of lines (1, H, W) in [0, 1]: (H, W) bool."""
+    side = 2 * reach_px + 1
     return torch.from_numpy(cv2.dilate(1 - lines[0].numpy(), np.ones((side, side), np.uint8)) > INKED)

@@ -109,19 +109,7 @@ class BothPipeline:
         self.pipeline, self.match = pipeline, Matcher(network) if network else None
         self.references, self.size_multiple = pipeline.references, pipeline.size_multiple
         self.uses_motion, self.chooses = pipeline.uses_motion, pipeline.chooses
-        self.default_size = pipeline.default_size
-
-    def set_up(
-        self,
-        lines: Tensor,
-        keyframes: list[Layers],
-        *,
-        size: int | None = None,
-        tracks_px: Tensor | None = None,
-        time: float | None = None,
-    ) -> Stage:
-        """As `OPDMPipeline.set_up`."""
-        return self.pipeline.set_up(lines, keyframes, size=size, tracks_px=tracks_px, time=time)
+        self.default_size, self.set_up = pipeline.default_size, pipeline.set_up
 
     def paint(self, stages: Sequence[Stage], *, seeds: list[int], steps: int | None = None) -> Iterator[Finished]:
         """Drawings of one working size, one after the other."""

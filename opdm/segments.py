@@ -59,6 +59,13 @@ def grow_over_lines(regions: Tensor) -> Tensor:
     return torch.from_numpy(grown)
 
 
+def resize_regions(regions: Tensor, size: tuple[int, int]) -> Tensor:
+    """Ids (H, W) int32 at another (height, width)."""
+    if regions.shape == size:
+        return regions
+    return torch.from_numpy(cv2.resize(regions.numpy(), size[::-1], interpolation=cv2.INTER_NEAREST))
+
+
 def spread(regions: np.ndarray, wanted: np.ndarray) -> None:
     """Give each wanted pixel the nearest region, in place; `wanted` and `regions` are (H, W)."""
     known = (regions > 0) & ~wanted

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,7 +14,7 @@ from opdm.layers import Layers
 from opdm.matching import Match
 from opdm.motion import Motion
 from opdm.proposals import Ballot, Fill, cast_votes, each_proposal, fill_by_vote
-from opdm.segments import find_regions
+from opdm.segments import find_regions, resize_regions
 
 Size = tuple[int, int]
 """Height and width, in pixels."""
@@ -96,7 +95,7 @@ def set_up(
     size = working_size((lines.shape[-2], lines.shape[-1]), shorter_side)
     small_lines, small_keyframes = resize(lines, size), [keyframe.resize(size) for keyframe in keyframes]
     regions = find_regions(lines)
-    small_regions, moved = shrink_regions(regions, size), None
+    small_regions, moved = resize_regions(regions, size), None
     if motion is not None:
         small_motion = motion.resize(size)
         ballot = cast_votes(small_keyframes, small_motion, small_regions)
@@ -124,10 +123,3 @@ def working_size(size: Size, shorter_side: int) -> Size:
     """The size at which a model paints a drawing of (height, width)."""
     scale = min(1, shorter_side / min(size))
     return round(size[0] * scale), round(size[1] * scale)
-
-
-def shrink_regions(regions: Tensor, size: Size) -> Tensor:
-    """Ids (H, W) int32 at another (height, width)."""
-    if regions.shape == size:
-        return regions
-    return torch.from_numpy(cv2.resize(regions.numpy(), size[::-1], interpolation=cv2.INTER_NEAREST))

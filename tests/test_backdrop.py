@@ -9,7 +9,7 @@ from opdm.backdrop import fill_from_around, find_backdrop, hide_backdrop, measur
 from opdm.layers import Layers
 from opdm.line_style import choose_extractor, trace_keyframes
 from opdm.motion import FLOWS, Motion, estimate_motion
-from opdm.pan import estimate_pan
+from opdm.pan import estimate_pan, find_ground
 from opdm.proposals import Fill, each_proposal
 from opdm.segments import find_regions
 from opdm.staging import set_up
@@ -99,7 +99,9 @@ def test_a_pan_is_followed_where_the_time_is_known(pan):
     time = 0.4
     sceneries = [paint_scenery((-pan[0] * t, -pan[1] * t)) for t in (0, time, 1)]
     first, drawing, second = (draw(*pair) for pair in zip(sceneries, PLACES, strict=True))
-    assert estimate_pan([first, second]).tolist() == pytest.approx(pan, abs=0.03)
+    assert estimate_pan([first, second], [find_ground(k.lines) for k in (first, second)]).tolist() == pytest.approx(
+        pan, abs=0.03
+    )
     assert find(first, drawing, second)[1] is None
     regions, backdrop = find(first, drawing, second, time=time)
     assert backdrop is not None
