@@ -19,7 +19,7 @@ from opdm.motion import Motion
 from opdm.pan import DETAIL, INKED, border_regions, estimate_pan, find_ground, follow, is_near_line, is_within
 from opdm.region_colors import FLAT_TOLERANCE, pick, sum_by_region
 from opdm.segments import find_regions, grow_over_lines, resize_regions
-from opdm.warp import backward_warp, sampling_grid
+from opdm.warp import backward_warp, sample, sampling_grid
 
 DETAIL_PX, DETAIL_SHARE = 20, 0.02
 """Fewest pixels of detail in a region of a keyframe that rests, and their least share of it."""
@@ -36,6 +36,10 @@ COVERED, COVERED_PX = 0.1, 5
 no line parts from the painting."""
 LINED_SHARE = 0.25
 """Share of a painting beside lines from which on they are its own, not only those of figures before it."""
+EDGE_PX = 3
+"""How far beside the painting a pixel of a keyframe may be mixed with it."""
+LEAST_CONTRAST = 0.1
+"""Between ink and painting, for their mixture to tell how much there is of each."""
 NEAR_LINES, MOVED_SHARE = 1 / 16, 0.01
 """How far from a drawing's lines a keyframe's may be, of the shorter side; least share of it that a figure changes."""
 
@@ -47,14 +51,29 @@ class View:
     color: Tensor
     """(3, H, W) in [0, 1]."""
     is_shown: Tensor
-    """(H, W) bool: where no figure is before it; lines may be."""
+    """(H, W) bool: where no figure and no line is before it."""
+    is_edge: Tensor
+    """(H, W) bool: beside a line, which may reach there in the keyframes."""
+    lines: Tensor
+    """(1, H, W) in [0, 1], of the drawing."""
+    cutouts: Tensor
+    """(K, 4, H, W): what each keyframe has before the painting, times how much of the pixel it covers; and that."""
 
-    def lay_behind(self, frame: Tensor, ink: Tensor, lines: Tensor) -> Tensor:
-        """A frame (3, H, W) with the painting where it shows, beneath the edges of lines (1, H, W) of an ink (3, H, W).
+    def lay_behind(self, frame: Tensor, ink: Tensor) -> Tensor:
+        """A frame (3, H, W) with the painting where it shows, beneath the edges of lines of an ink (3, H, W).
 
         The lines themselves are the frame's: where they are moved well, it has their color more exactly.
         """
-        return torch.where(self.is_shown & (lines > 1 - INKED), lay_lines(self.color, ink, lines), frame)
+        return torch.where(self.is_shown, lay_lines(self.color, ink, self.lines), frame)
+
+    def lay_behind_moved(self, frame: Tensor, ink: Tensor, k: int, grid: Tensor) -> Tensor:
+        """The same of keyframe k, moved by a `sampling_grid`.
+
+        Its lines may be wider than those drawn, as where these were extracted; so edges are those of its cutout.
+        """
+        moved = sample(self.cutouts[k : k + 1], grid)[0]
+        edge = (moved[:3] + (1 - moved[3]) * self.color).clamp(0, 1)
+        return torch.where(self.is_shown & self.is_edge, edge, self.lay_behind(frame, ink))
 
 
 @dataclass(frozen=True)
@@ -70,17 +89,40 @@ class Backdrop:
     camera_px: Tensor
     """(K, 2): (dx, dy) from the drawing to where each keyframe has the painting."""
 
-    def view(self, regions: Tensor, keyframes: Sequence[Layers]) -> View:
-        """The painting at the size of regions (H, W) and keyframes."""
+    def view(self, lines: Tensor, regions: Tensor, keyframes: Sequence[Layers]) -> View:
+        """The painting at the size of lines (1, H, W), regions (H, W) and keyframes."""
         height, width = regions.shape
+        scale = height / self.is_covered.shape[0]
+        shown = [resize_regions(mask.int(), (height, width)).float() for mask in self.keyframes]
+        cameras_px = self.camera_px * scale
         color, weights = torch.zeros(3, height, width), torch.zeros(height, width)
-        for keyframe, mask, shift_px in zip(keyframes, self.keyframes, self.camera_px, strict=True):
-            shown = resize_regions(mask.int(), (height, width))
-            color += shown * follow(keyframe, shift_px * height / mask.shape[0]).color
-            weights += shown
-        is_behind = pick(self.regions, grow_over_lines(regions))
+        for keyframe, mask, shift_px in zip(keyframes, shown, cameras_px, strict=True):
+            color += mask * follow(keyframe, shift_px).color
+            weights += mask
+        painting = fill_from_around(color, weights)
+        reach_px = round(EDGE_PX * scale)
+        cutouts = [
+            cut_out(keyframe, follow(Layers(painting, mask[None]), -shift_px), reach_px)
+            for keyframe, mask, shift_px in zip(keyframes, shown, cameras_px, strict=True)
+        ]
+        is_behind = pick(self.regions, grow_over_lines(regions)) & (lines[0] > 1 - INKED)
         is_covered = resize_regions(self.is_covered.int(), (height, width)) > 0
-        return View(fill_from_around(color, weights), is_behind & ~is_covered)
+        is_edge = is_near_line(lines, round(scale))
+        return View(painting, is_behind & ~is_covered, is_edge, lines, torch.stack(cutouts))
+
+
+def cut_out(keyframe: Layers, painting: Layers, reach_px: int) -> Tensor:
+    """What a keyframe has before a painting, (4, H, W) as `View` has it: all that is not shown of it.
+
+    The painting's lines (1, H, W) are 1 where the keyframe shows it; beside there a pixel may be a mixture with ink.
+    """
+    is_hidden = painting.lines[0] <= 0.5
+    side = 2 * reach_px + 1
+    is_edge = torch.from_numpy(cv2.erode(is_hidden.float().numpy(), np.ones((side, side), np.uint8))) < 1
+    change, toward_ink = keyframe.color - painting.color, keyframe.ink - painting.color
+    mixture = (change * toward_ink).sum(dim=0) / toward_ink.square().sum(dim=0).clamp(min=LEAST_CONTRAST**2)
+    cover = is_hidden * torch.where(is_edge, mixture.clamp(0, 1), 1)
+    return torch.cat([keyframe.color - (1 - cover) * painting.color, cover[None]])
 
 
 def hide_backdrop(color: Tensor, others: Sequence[Tensor], drawing: Tensor) -> Tensor:

@@ -68,15 +68,16 @@ def each_proposal(
     shares, count = torch.zeros_like(lines), len(keyframes) * FLOWS
 
     def in_front(frame: Tensor, ink: Tensor) -> Tensor:
-        return frame if backdrop is None else backdrop.lay_behind(frame, ink, lines)
+        return frame if backdrop is None else backdrop.lay_behind(frame, ink)
 
-    for keyframe, flows in zip(keyframes, motion.flow_px, strict=True):
+    for k, (keyframe, flows) in enumerate(zip(keyframes, motion.flow_px, strict=True)):
         for flow_px in flows:
             grid = sampling_grid(resize_flow(flow_px[None], (lines.shape[-2], lines.shape[-1])))
             # Each layer is even, and bilinear is enough.
             layers = (keyframe.paint, keyframe.ink, keyframe.lines)
             paint, ink, moved_lines = (sample(layer[None], grid)[0] for layer in layers)
-            yield in_front(sample_color(keyframe.color[None], grid)[0], ink)
+            moved = sample_color(keyframe.color[None], grid)[0]
+            yield moved if backdrop is None else backdrop.lay_behind_moved(moved, ink, k, grid)
             yield in_front(lay_lines(paint, ink, lines), ink)
             share = (1 - moved_lines) * (1 - lines) / count
             paints.add_(paint, alpha=1 / count)

@@ -62,7 +62,7 @@ class Stage:
         if self.moved is None:
             return iter(())
         moved = self.moved
-        view = None if moved.backdrop is None else moved.backdrop.view(self.regions, self.keyframes)
+        view = None if moved.backdrop is None else moved.backdrop.view(self.lines, self.regions, self.keyframes)
         return each_proposal(self.lines, self.keyframes, moved.motion, self.regions, moved.fills, view)
 
 
@@ -102,7 +102,7 @@ def set_up(
         matches = [matcher(lines, regions, keyframe) for keyframe in keyframes] if matcher else []
         backdrop = find_backdrop(small_regions, small_keyframes, small_motion, count=int(regions.max()), time=time)
         moved = Moved(motion, ballot, fill_all(regions, ballot), matches, backdrop)
-        view = None if backdrop is None else backdrop.view(small_regions, small_keyframes)
+        view = None if backdrop is None else backdrop.view(small_lines, small_regions, small_keyframes)
         conditions = build_moved_conditions(
             small_lines, small_keyframes, small_motion, small_regions, moved.fills, view
         )
