@@ -204,9 +204,11 @@ def find_still(
     is_resting = (overlap >= OVERLAP) & (best > CONTRADICTED * at_rest) & (best > AT_LEAST * areas)
     if not is_resting[border_regions(regions)].any():  # a painting does not end within a figure
         return None
-    for mine, part, common in zip(behind, parts, commons, strict=True):
-        is_painting = common[is_resting].sum(dim=0) >= common[~is_resting].sum(dim=0)
-        mine &= pick(is_painting, part)
+    is_painting = [common[is_resting].sum(dim=0) >= common[~is_resting].sum(dim=0) for common in commons]  # (M,) each
+    # What moves before a figure that rests does not rest.
+    on_painting = [common[:, is_part].sum(dim=1) for common, is_part in zip(commons, is_painting, strict=True)]
+    is_resting &= torch.stack(on_painting).amin(dim=0) >= OVERLAP * areas
+    behind &= torch.stack([pick(*pair) for pair in zip(is_painting, parts, strict=True)])
     is_same = behind.all(dim=0) & (change <= FLAT_TOLERANCE)  # beside the painting's own lines, too
     behind &= torch.stack([~is_near_line(k.lines) | (is_same & (k.lines[0] > 1 - INKED)) for k in keyframes])
     side = (COVERED_PX, COVERED_PX)

@@ -39,12 +39,16 @@ def within(place, radius):
     return (X - place[0]).square() + (Y - place[1]).square() < radius**2
 
 
-def draw(scenery, place, paint=RED):
+def ring(place, radius):
+    """(SIZE, SIZE) bool: the outline of a disc."""
+    return within(place, radius) & ~within(place, radius - LINE)
+
+
+def draw(scenery, place, paint=RED, radius=RADIUS):
     """A disc with an outline in front of a scenery without lines."""
-    outer, inner = within(place, RADIUS), within(place, RADIUS - LINE)
-    lines = torch.ones(1, SIZE, SIZE)
-    lines[0, outer & ~inner] = 0
-    return Layers(torch.where(inner, paint, torch.where(outer, 0.0, scenery)), lines)
+    outline = ring(place, radius)
+    color = torch.where(outline, 0.0, torch.where(within(place, radius), paint, scenery))
+    return Layers(color, (~outline).float()[None])
 
 
 def follow_figure(places=PLACES):
@@ -145,6 +149,19 @@ def test_a_shaded_figure_that_hardly_moves_is_no_backdrop():
     first, drawing, second = (draw(paper, place, shades) for place in places)
     motion = Motion(follow_figure(places).flow_px + 3, torch.zeros(2, FLOWS, 1, SIZE, SIZE))
     assert find(first, drawing, second, motion)[1] is None
+
+
+def test_what_moves_before_a_figure_that_rests_is_no_backdrop():
+    scenery, shades = paint_scenery(), paint_scenery().flip(1)
+    resting, hands = draw(scenery, (48, 48), shades, radius=36), ((30, 36), (48, 52), (66, 60))
+    first, drawing, second = (
+        Layers(torch.where(within(hand, 7), RED, resting.color), resting.lines * (~ring(hand, 7))) for hand in hands
+    )
+    is_still = ~within(hands[1], 7) & within((48, 48), 36)
+    motion = Motion(follow_figure().flow_px * ~is_still, follow_figure().error_px)  # and that of the hand is not right
+    regions, backdrop = find(first, drawing, second, motion)
+    assert backdrop is not None
+    assert torch.equal(backdrop.view(drawing.lines, regions, [first, second]).is_shown, ~within((48, 48), 36))
 
 
 def test_what_no_keyframe_shows_is_filled_from_around():
