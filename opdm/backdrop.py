@@ -72,7 +72,8 @@ class View:
         Its lines may be wider than those drawn, as where these were extracted; so edges are those of its cutout.
         """
         moved = sample(self.cutouts[k : k + 1], grid)[0]
-        edge = (moved[:3] + (1 - moved[3]) * self.color).clamp(0, 1)
+        edge = ((1 - moved[3]) * self.color).add_(moved[:3]).clamp_(0, 1)
+        del moved  # frames may be large
         return torch.where(self.is_shown & self.is_edge, edge, self.lay_behind(frame, ink))
 
 

@@ -78,6 +78,7 @@ class ChoiceHead:
             weight = logit.sub_(highest).exp_()
             chosen.addcmul_(weight, proposal)
             total += weight
+            del proposal  # or it would stay in memory while the next one is made
         residual = F.interpolate(small[:, -3:], size, mode="bilinear")[0]
         return chosen.div_(total).add_(residual, alpha=0.5).clamp_(0, 1)
 

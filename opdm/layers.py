@@ -70,4 +70,4 @@ def separate(color: Tensor, lines: Tensor) -> tuple[Tensor, Tensor]:
 
 def lay_lines(paint: Tensor, ink: Tensor, lines: Tensor) -> Tensor:
     """Lines (..., 1, H, W) in the color of the ink over the paint, both (..., 3, H, W)."""
-    return ink + lines * (paint - ink)
+    return (paint - ink).mul_(lines).add_(ink)  # in one tensor: frames may be large

@@ -20,9 +20,13 @@ from opdm.line_style import trace_keyframes
 from opdm.matching import Matcher
 from opdm.model import OPDMModel
 from opdm.motion import estimate_motion
+from opdm.runtime import return_freed_memory
 from opdm.sampler import denoise_step, make_scheduler, sampling_grid
 from opdm.staging import Finished, Stage, set_up
 from opdm.weights import embedded_models, resolve
+
+LARGE_PX = 1_000_000
+"""From which on a drawing's own proposals take more memory than the model."""
 
 
 class ModelError(InputError):
@@ -170,6 +174,8 @@ class OPDMPipeline(DiffusionPipeline):
         for stage, frame, output in zip(stages, frames.cpu(), outputs.cpu(), strict=True):
             height, width = stage.size
             small, output = frame[:, :height, :width].contiguous(), output[:, :height, :width]
+            if stage.lines.numel() > LARGE_PX:
+                return_freed_memory()
             finished = self.model.head.enlarge(small, output, stage.lines, stage.proposals())
             yield Finished(finished, self.model.head.weights(output))
 

@@ -70,20 +70,23 @@ def each_proposal(
     def in_front(frame: Tensor, ink: Tensor) -> Tensor:
         return frame if backdrop is None else backdrop.lay_behind(frame, ink)
 
+    def in_front_moved(frame: Tensor, ink: Tensor, k: int, grid: Tensor) -> Tensor:
+        return frame if backdrop is None else backdrop.lay_behind_moved(frame, ink, k, grid)
+
     for k, (keyframe, flows) in enumerate(zip(keyframes, motion.flow_px, strict=True)):
         for flow_px in flows:
             grid = sampling_grid(resize_flow(flow_px[None], (lines.shape[-2], lines.shape[-1])))
             # Each layer is even, and bilinear is enough.
             layers = (keyframe.paint, keyframe.ink, keyframe.lines)
             paint, ink, moved_lines = (sample(layer[None], grid)[0] for layer in layers)
-            moved = sample_color(keyframe.color[None], grid)[0]
-            yield moved if backdrop is None else backdrop.lay_behind_moved(moved, ink, k, grid)
+            yield in_front_moved(sample_color(keyframe.color[None], grid)[0], ink, k, grid)
             yield in_front(lay_lines(paint, ink, lines), ink)
             share = (1 - moved_lines) * (1 - lines) / count
             paints.add_(paint, alpha=1 / count)
             inks.add_(ink, alpha=1 / count)
             shared.addcmul_(ink, share)
             shares += share
+            del paint, ink, moved_lines, share  # frames may be large
     for keyframe in keyframes:
         yield in_front(keyframe.color, keyframe.ink)
     inks = gather_ink(shared, shares, stray=inks)

@@ -39,6 +39,18 @@ def reuse_freed_memory() -> None:
     mallopt(M_TRIM_THRESHOLD, LARGEST_INT)
 
 
+def return_freed_memory() -> None:
+    """Give back to the system what glibc has kept; elsewhere does nothing.
+
+    Between two stages whose tensors have other sizes: the holes that one leaves do not fit the other. On Linux, where
+    pages from within the heap are returned too.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):
+        return
+
+
 def use_all_cores() -> None:
     """Undo the one thread that `accelerate launch` gives a single process unasked; to be called before torch comes.
 
