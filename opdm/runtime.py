@@ -5,8 +5,9 @@ Importing this imports no torch, because `reuse_freed_memory` and `use_all_cores
 
 import ctypes
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from opdm.errors import InputError
 
@@ -31,12 +32,9 @@ def reuse_freed_memory() -> None:
     Fresh pages for every activation cost a CPU more than the arithmetic on them. Affects the whole process, so
     programs call it, and importing does not.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return
-    mallopt(M_MMAP_THRESHOLD, LARGEST_INT)
-    mallopt(M_TRIM_THRESHOLD, LARGEST_INT)
+    if mallopt := find_in_libc("mallopt"):
+        mallopt(M_MMAP_THRESHOLD, LARGEST_INT)
+        mallopt(M_TRIM_THRESHOLD, LARGEST_INT)
 
 
 def return_freed_memory() -> None:
@@ -45,10 +43,16 @@ def return_freed_memory() -> None:
     Between two stages whose tensors have other sizes: the holes that one leaves do not fit the other. On Linux, where
     pages from within the heap are returned too.
     """
+    if malloc_trim := find_in_libc("malloc_trim"):
+        malloc_trim(0)
+
+
+def find_in_libc(name: str) -> Callable[..., int] | None:
+    """A function of the C library; None where there is none of that name."""
     try:
-        ctypes.CDLL(None).malloc_trim(0)
+        return cast(Callable[..., int], getattr(ctypes.CDLL(None), name))
     except (OSError, AttributeError, TypeError):
-        return
+        return None
 
 
 def use_all_cores() -> None:

@@ -10,7 +10,7 @@ from opdm.layers import Layers
 from opdm.line_style import choose_extractor, trace_keyframes
 from opdm.motion import FLOWS, Motion, estimate_motion
 from opdm.pan import estimate_pan, find_ground
-from opdm.proposals import Fill, each_proposal
+from opdm.proposals import Fill, each_proposal, name_proposals
 from opdm.segments import find_regions
 from opdm.staging import set_up
 
@@ -105,12 +105,19 @@ def test_a_drawing_that_is_set_up_has_the_painting_behind_it():
     scenery = paint_scenery()
     first, drawing, second = (draw(scenery, place) for place in PLACES)
     motion = estimate_motion(drawing.lines, [first.lines, second.lines])
+    is_moved = torch.tensor([name.endswith("as it is") for name in name_proposals(2, 1)])
+
+    def worst(proposals):
+        """Of the moved keyframes, whose edges are where their motion leads, and of the others."""
+        errors = (proposals - scenery).abs().amax(dim=1)
+        around = ~within(PLACES[1], RADIUS + 4), ~within(PLACES[1], RADIUS)
+        return max(errors[is_moved][:, around[0]].max(), errors[~is_moved][:, around[1]].max())
+
     stage = set_up(drawing.lines, [first, second], shorter_side=SIZE, multiple=1, motion=motion)
-    around = ~within(PLACES[1], RADIUS + 4)  # its edge moves with the figure, and not quite to where it belongs
     for proposals in (stage.conditions.proposals, torch.stack(list(stage.proposals()))):
-        assert (proposals[:, :, around] - scenery[:, around]).abs().max() < 0.01
+        assert worst(proposals) < 0.01
     half = set_up(drawing.lines, [first, second], shorter_side=SIZE // 2, multiple=1, motion=motion)
-    assert torch.stack([(p - scenery)[:, around].abs().max() for p in half.proposals()]).max() < 0.01
+    assert worst(torch.stack(list(half.proposals()))) < 0.01
 
 
 @pytest.mark.parametrize("pan", [(12.0, -3.0), (-7.3, 2.6)])
