@@ -118,8 +118,7 @@ def cut_out(keyframe: Layers, painting: Layers, reach_px: int) -> Tensor:
     The painting's lines (1, H, W) are 1 where the keyframe shows it; beside there a pixel may be a mixture with ink.
     """
     is_hidden = painting.lines[0] <= 0.5
-    side = 2 * reach_px + 1
-    is_edge = torch.from_numpy(cv2.erode(is_hidden.float().numpy(), np.ones((side, side), np.uint8))) < 1
+    is_edge = is_near_line(is_hidden.float()[None], reach_px)  # what is shown, in the place of lines
     change, toward_ink = keyframe.color - painting.color, keyframe.ink - painting.color
     mixture = (change * toward_ink).sum(dim=0) / toward_ink.square().sum(dim=0).clamp(min=LEAST_CONTRAST**2)
     cover = is_hidden * torch.where(is_edge, mixture.clamp(0, 1), 1)
