@@ -3,10 +3,10 @@
 `PROTOCOLS` is the table; a new protocol is a line in it. A protocol and a data set make tasks, in `eval/shots.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,9 +121,8 @@ class Protocol:
     """Of a generated shot."""
     shots: int = 50
     """Generated."""
-    backgrounds: tuple[str, ...] = ()
-    """Of generated shots, in turn, of `opdm.data.cel_background.KINDS`, before a camera at rest; none leaves both to
-    chance."""
+    styles: "tuple[Mapping[str, Any], ...]" = ({},)
+    """Of generated shots, in turn: fields of `opdm.data.cel_animation.CelStyle`."""
 
 
 PAPER_LINES = (Lines("sketch-keras"),)
@@ -188,6 +187,12 @@ TABLE = (
         kind="clips", rule=partial(every, gap=16),
     ),
     Protocol(
+        name="hand-drawn-1",
+        description="As hand-drawn, every other frame given, so that the next keyframes are one frame away (this "
+        "project).",
+        kind="clips", rule=partial(every, gap=2),
+    ),
+    Protocol(
         name="generated-1",
         description="Generated shots of three frames at 224 x 224, the middle one painted, lines as drawn (this "
         "project; true flow and regions).",
@@ -210,7 +215,14 @@ TABLE = (
         description="Generated shots of ten frames at 224 x 224 before paintings at rest, of which the drawings show "
         "nothing, eight frames painted between two (this project; true flow and regions).",
         kind=GENERATED, rule=ends, size=(224, 224), metrics=EXACT, frames=10, shots=24,
-        backgrounds=("strokes", "clouds", "noise"),
+        styles=tuple({"background": kind, "camera": False} for kind in ("strokes", "clouds", "noise")),
+    ),
+    Protocol(
+        name="generated-held",
+        description="Generated shots of ten frames at 224 x 224 whose characters hold their pose, all but faces and an "
+        "arm of each, before a camera at rest, eight frames painted between two (this project; true flow and regions).",
+        kind=GENERATED, rule=ends, size=(224, 224), metrics=EXACT, frames=10, shots=24,
+        styles=({"kind": "character", "held": True, "camera": False},),
     ),
     Protocol(
         name="generated-tiny",

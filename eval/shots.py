@@ -57,7 +57,7 @@ def find_clips(protocol: Protocol, root: Path | None) -> list[Clip]:
         assert protocol.size is not None, "generated shots have the size of their protocol"
         height, width = protocol.size
         make = partial(cel_clips, height=height, width=width, frames=protocol.frames)
-        styles = [CelStyle(background=kind, camera=False) for kind in protocol.backgrounds] or [None]
+        styles = [CelStyle(**fields) for fields in protocol.styles]
         return [make([FIRST_SEED + i], style=styles[i % len(styles)])[0] for i in range(protocol.shots)]
     if root is None:
         raise InputError(f"{protocol.name}: give the folder of the data set ({protocol.kind}) with --data")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from opdm.layers import Layers, lay_lines
 from opdm.motion import Motion
-from opdm.pan import DETAIL, INKED, border_regions, estimate_pan, find_ground, follow, is_near_line, is_within
+from opdm.pan import DETAIL, INKED, LINE_PX, border_regions, estimate_pan, find_ground, follow, is_near_line, is_within
 from opdm.region_colors import FLAT_TOLERANCE, pick, sum_by_region
 from opdm.segments import find_regions, grow_over_lines, resize_regions
 from opdm.warp import backward_warp, sample, sampling_grid
@@ -29,13 +29,16 @@ OVERLAP = 0.6
 """Least share of a drawing's region that lies in the resting parts of a keyframe that its motion leads to."""
 CONTRADICTED = 2.0
 """How many times as far two keyframes must differ where motion leads as they do at rest, `DETAIL` being far."""
-AT_LEAST = 0.004
+AT_LEAST = 0.001
 """And how far, in [0, 1], mean over a region; where they differ less, motion is as good as rest."""
 COVERED, COVERED_PX = 0.1, 5
 """Difference at rest, the mean of a square and its side, from which on one of two keyframes has something in front that
 no line parts from the painting."""
 LINED_SHARE = 0.25
 """Share of a painting beside lines from which on they are its own, not only those of figures before it."""
+GONE_BORDER, GONE_SHARE, KEPT_OUTLINE = 0.5, 0.03, 0.7
+"""Something drawn in both keyframes is gone if the drawing lacks this share of its outline. A region has changed from
+which more than the second share is gone, though the third share of its own outline rests."""
 EDGE_PX = 3
 """How far beside the painting a pixel of a keyframe may be mixed with it."""
 LEAST_CONTRAST = 0.1
@@ -168,13 +171,12 @@ def find_backdrop(
     is_ground = [find_ground(keyframe.lines) for keyframe in keyframes]
     if any((ground & find_detail(k)).sum() < DETAIL_PX for ground, k in zip(is_ground, keyframes, strict=True)):
         return None
-    grown = grow_over_lines(regions)
-    backdrop = find_still(grown, keyframes, motion, torch.zeros(2, 2), count)
+    backdrop = find_still(regions, keyframes, motion, torch.zeros(2, 2), count)
     if backdrop is None and time is not None:
         pan_px = estimate_pan(keyframes, is_ground)
         camera_px = torch.stack([-time * pan_px, (1 - time) * pan_px])
-        backdrop = find_still(grown, keyframes, motion, camera_px, count)
-        if backdrop is not None and is_lined(regions, pick(backdrop.regions, grown)):
+        backdrop = find_still(regions, keyframes, motion, camera_px, count)
+        if backdrop is not None and is_lined(regions, pick(backdrop.regions, grow_over_lines(regions))):
             return None  # its lines tell where it is, and they tell better than the time
     return backdrop
 
@@ -186,9 +188,10 @@ def is_lined(regions: Tensor, is_behind: Tensor) -> bool:
 
 
 def find_still(
-    regions: Tensor, keyframes: Sequence[Layers], motion: Motion, camera_px: Tensor, count: int
+    drawn: Tensor, keyframes: Sequence[Layers], motion: Motion, camera_px: Tensor, count: int
 ) -> Backdrop | None:
     """What rests where the camera has it, of a drawing with regions (H, W) and two keyframes; None if nothing does."""
+    regions = grow_over_lines(drawn)
     keyframes = [follow(*pair) for pair in zip(keyframes, camera_px, strict=True)]
     flows_px = motion.flow_px - camera_px[:, None, :, None, None]
     change = (keyframes[0].color - keyframes[1].color).abs().amax(dim=0)  # (H, W)
@@ -202,6 +205,7 @@ def find_still(
     at_rest, *moved = (sum_by_region(regions, each, count) for each in changes)
     best = torch.stack(moved).amin(dim=0)
     is_resting = (overlap >= OVERLAP) & (best > CONTRADICTED * at_rest) & (best > AT_LEAST * areas)
+    is_resting &= ~has_lost_lines(drawn, [keyframe.lines for keyframe in keyframes], count)
     if not is_resting[border_regions(regions)].any():  # a painting does not end within a figure
         return None
     is_painting = [common[is_resting].sum(dim=0) >= common[~is_resting].sum(dim=0) for common in commons]  # (M,) each
@@ -225,6 +229,25 @@ def find_still_parts(keyframe: Layers, change: Tensor, is_inside: Tensor) -> Ten
     pixels, detail, kept = (sum_by_region(regions, pixel, int(regions.max())) for pixel in counted)
     rests = (detail >= (pixels * DETAIL_SHARE).clamp(min=DETAIL_PX)) & (kept >= REST_SHARE * detail)
     return pick(rests.cumsum(dim=0) * rests, regions)
+
+
+def has_lost_lines(regions: Tensor, lines: Sequence[Tensor], count: int) -> Tensor:
+    """Whether a drawing's regions (H, W), 0 = line, lie as in both keyframes but lack what is drawn in them, (S,) bool.
+
+    As a face, whose outline rests, with eyes that only the keyframes have open: it has changed, and is no painting.
+    """
+    drawing, grown = (regions > 0).float()[None], grow_over_lines(regions)
+    near = [is_near_line(each) for each in lines]
+    in_both, border = near[0] & near[1], is_near_line(drawing)
+    is_lost = in_both & ~is_near_line(drawing, 2 * LINE_PX)
+    is_gone = torch.zeros_like(is_lost)
+    for each, is_near in zip(lines, near, strict=True):
+        parts = grow_over_lines(find_regions(each))
+        lost, around = (sum_by_region(parts, mask.float(), int(parts.max())) for mask in (is_lost, is_near))
+        is_gone |= pick(lost > GONE_BORDER * around, parts)
+    counted = (torch.ones_like(is_gone), is_gone, border, border & in_both)
+    area, gone, outline, kept = (sum_by_region(grown, mask.float(), count) for mask in counted)
+    return (gone > GONE_SHARE * area) & (kept >= KEPT_OUTLINE * outline)
 
 
 def find_detail(keyframe: Layers) -> Tensor:

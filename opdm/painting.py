@@ -135,6 +135,7 @@ class _Prepared:
     drawing: Drawing
     stage: Stage
     was_inverted: bool
+    seed: int
 
 
 def check_shot(shot: Shot) -> list[Failed]:
@@ -236,17 +237,18 @@ def prepare(drawing: Drawing, reader: "ShotReader", pipeline: Pipeline, settings
         raise FrameError(f"{drawing.path}: {width} x {height} pixels; drawings have at least {SMALLEST_SIDE} a side")
     references = drawing.references(pipeline.references)
     keyframes = [reader.keyframe(keyframe, (height, width)) for keyframe in references]
-    tracks_px = reader.tracks_px(drawing, references) if pipeline.uses_motion else None
+    original = reader.original(drawing)
+    tracks_px = reader.tracks_px(original, references) if pipeline.uses_motion else None
     stage = pipeline.set_up(art.lines, keyframes, size=settings.size, tracks_px=tracks_px, time=drawing.time)
-    return _Prepared(drawing, stage, art.was_inverted)
+    return _Prepared(drawing, stage, art.was_inverted, drawing_seed(settings.seed, original.path))
 
 
 def paint_batch(
     batch: list[_Prepared], pipeline: Pipeline, settings: Settings, palette: Tensor | None
 ) -> Iterator[Painted | Failed]:
     """Paint drawings of one working size, and fill them with a palette (N, 3) if there is one."""
-    seeds = [drawing_seed(settings.seed, prepared.drawing.path) for prepared in batch]
-    painted = pipeline.paint([prepared.stage for prepared in batch], seeds=seeds, steps=settings.steps)
+    stages, seeds = [prepared.stage for prepared in batch], [prepared.seed for prepared in batch]
+    painted = pipeline.paint(stages, seeds=seeds, steps=settings.steps)
     for prepared, finished in zip(batch, painted, strict=True):
         if not finished.frame.isfinite().all():
             path = prepared.drawing.path
@@ -281,6 +283,26 @@ class ShotReader:
         self._colors: OrderedDict[tuple[Path, Size], Tensor] = OrderedDict()
         self._tracks: OrderedDict[tuple[Path, bool], dict[Path, Tensor]] = OrderedDict()
         self._small: OrderedDict[Path, Tensor] = OrderedDict()
+        self._digests: dict[Path, bytes] = {}
+
+    def original(self, drawing: Drawing) -> Drawing:
+        """The first drawing between the same keyframes with the very same lines: what is held is painted alike."""
+        digest = self._digest(drawing)
+        between = [d for d in self.shot.drawings if (d.earlier, d.later) == (drawing.earlier, drawing.later)]
+        for other in sorted(between, key=lambda d: d.place):
+            try:
+                if other.place >= drawing.place or self._digest(other) == digest:
+                    return other
+            except FrameError:  # reported when its turn to be painted comes
+                continue
+        return drawing
+
+    def _digest(self, drawing: Drawing) -> bytes:
+        """Equal for equal lines. Raises FrameError."""
+        if drawing.path not in self._digests:
+            lines = read_lines(drawing.path).lines.numpy()
+            self._digests[drawing.path] = hashlib.sha256(str(lines.shape).encode() + lines.tobytes()).digest()
+        return self._digests[drawing.path]
 
     def keyframe(self, keyframe: Keyframe, size: Size) -> Layers:
         """A keyframe with its own lines or extracted ones, at the size of a drawing. Raises FrameError."""

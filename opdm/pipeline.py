@@ -177,7 +177,7 @@ class OPDMPipeline(DiffusionPipeline):
             if stage.lines.numel() > LARGE_PX:
                 return_freed_memory()
             finished = self.model.head.enlarge(small, output, stage.lines, stage.proposals())
-            yield Finished(finished, self.model.head.weights(output))
+            yield Finished(stage.hold(finished), self.model.head.weights(output))
 
     @torch.no_grad()
     def denoise(self, conditions: Conditions, *, seeds: list[int], steps: int | None = None) -> tuple[Tensor, Tensor]:

@@ -115,7 +115,8 @@ class BothPipeline:
         """Drawings of one working size, one after the other."""
         painted = self.pipeline.paint(stages, seeds=seeds, steps=steps)
         for stage, finished in zip(stages, painted, strict=True):
-            yield Finished(settle(stage, finished.frame, self._matches(stage)), finished.weights)
+            settled = settle(stage, finished.frame, self._matches(stage))
+            yield Finished(stage.hold(settled), finished.weights)
 
     def _matches(self, stage: Stage) -> Sequence[Match]:
         if self.match is None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from opdm.backdrop import Backdrop, find_backdrop
 from opdm.conditions import Conditions, build_conditions, build_moved_conditions
 from opdm.frames import pad_to_multiple, resize
+from opdm.holds import find_held, hold
 from opdm.layers import Layers
 from opdm.matching import Match
 from opdm.motion import Motion
@@ -32,6 +33,8 @@ class Moved:
     """By these votes."""
     matches: Sequence[Match]
     """With each keyframe; none for models that take none."""
+    held: Tensor
+    """(S,): of which keyframe the drawing has each region just so, as `opdm.holds.find_held` says."""
     backdrop: Backdrop | None = None
     """The painting behind the figures, if one was found."""
 
@@ -64,6 +67,10 @@ class Stage:
         moved = self.moved
         view = None if moved.backdrop is None else moved.backdrop.view(self.lines, self.regions, self.keyframes)
         return each_proposal(self.lines, self.keyframes, moved.motion, self.regions, moved.fills, view)
+
+    def hold(self, frame: Tensor) -> Tensor:
+        """A painted frame (3, H, W), with the keyframes' own pixels where the drawing is just as they are."""
+        return frame if self.moved is None else hold(frame, self.moved.held, self.regions, self.keyframes)
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,10 @@ def set_up(
         ballot = cast_votes(small_keyframes, small_motion, small_regions)
         matches = [matcher(lines, regions, keyframe) for keyframe in keyframes] if matcher else []
         backdrop = find_backdrop(small_regions, small_keyframes, small_motion, count=int(regions.max()), time=time)
-        moved = Moved(motion, ballot, fill_all(regions, ballot), matches, backdrop)
+        held = find_held(lines, regions, keyframes, count=int(regions.max()))
+        if backdrop is not None and backdrop.camera_px.any():
+            held[backdrop.regions] = 0  # what the camera pans over moves behind figures that are held
+        moved = Moved(motion, ballot, fill_all(regions, ballot), matches, held, backdrop)
         view = None if backdrop is None else backdrop.view(small_lines, small_regions, small_keyframes)
         conditions = build_moved_conditions(
             small_lines, small_keyframes, small_motion, small_regions, moved.fills, view

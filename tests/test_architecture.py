@@ -20,6 +20,7 @@ LAYERS = {
         "checkpoint",
         "compositing",
         "exact_fill",
+        "holds",
         "layer_files",
         "layers",
         "line_networks",

@@ -85,6 +85,20 @@ def test_all_proposals_show_a_painting_at_rest_wherever_the_drawing_does():
     assert torch.equal(behind[:, :, inner], plain[:, :, inner])
 
 
+@pytest.mark.parametrize("eye_px", [0, 10])
+def test_a_face_whose_eye_has_shut_is_no_painting(eye_px):
+    scenery, face = paint_scenery(), within(PLACES[1], 30)
+    open_eye, shut = draw(scenery, PLACES[1], scenery, 30), draw(scenery, PLACES[1], scenery, 30)
+    open_eye = Layers(open_eye.color, open_eye.lines.masked_fill(ring(PLACES[1], eye_px), 0))
+    motion = follow_figure(((45, 45), PLACES[1], (51, 55)))
+    regions, backdrop = find(open_eye, shut, open_eye.resize((SIZE, SIZE)), motion)
+    assert backdrop is not None
+    view = backdrop.view(shut.lines, regions, [open_eye, open_eye])
+    inside = view.is_shown[within(PLACES[1], 30 - LINE)]
+    assert view.is_shown[~face].all()
+    assert inside.all() if eye_px == 0 else not inside.any(), "with nothing gone it rests like the rest"
+
+
 def test_ink_that_is_wider_than_the_lines_stays_over_the_painting():
     scenery = paint_scenery()
     drawn = [draw(scenery, place) for place in PLACES]

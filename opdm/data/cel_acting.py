@@ -87,6 +87,14 @@ def act(random: np.random.Generator, times: Array, speed: float, build: Build) -
     return acting
 
 
+def hold_pose(acting: Acting) -> None:
+    """Everything stays as it is first but the face and one arm, which is how most of a dialogue is animated."""
+    whole = (acting.root, acting.lean, acting.bend, acting.head, acting.nod, acting.yaw, acting.body_yaw, acting.breath)
+    limbs = (*acting.hips, *acting.knees, acting.shoulders[0], acting.elbows[0], acting.wrists[0])
+    for curve in (*whole, *limbs):
+        curve[:] = curve[0]
+
+
 def gesture(random: np.random.Generator, times: Array, interval: float, reach: float, build: Build) -> Acting:
     """Poses held and eased between: arms, lean, looks."""
 

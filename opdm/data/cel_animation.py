@@ -49,6 +49,8 @@ class CelStyle:
     """Whether the camera may move."""
     blinks: bool = True
     """Whether eyes close; without, everything else is as it was."""
+    held: bool = False
+    """Whether characters hold their pose, all but the face and one arm."""
 
 
 class CelShot:
@@ -110,7 +112,10 @@ class CelShot:
         half = self.width / self.height / 2, 0.5
         times = np.arange(self.frames, dtype=np.float64)
         if self.kind == "character":
-            return draw_characters(random, times, self.look, self.speed, self.figures, half, blinks=self.style.blinks)
+            style = self.style
+            return draw_characters(
+                random, times, self.look, self.speed, self.figures, half, blinks=style.blinks, held=style.held
+            )
         return draw_shapes(random, times, self.look, ABSTRACT_PACE * self.speed, self.figures, half)
 
     def _compile(self, background: Background, figures: list[Part]) -> Renderer:

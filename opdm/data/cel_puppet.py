@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from opdm.data.cel_acting import QUIET, SIDES, Acting, Build, act, choose_build
+from opdm.data.cel_acting import QUIET, SIDES, Acting, Build, act, choose_build, hold_pose
 from opdm.data.cel_clothes import Outfit, draw_cape, draw_neck, draw_skirt, draw_torso
 from opdm.data.cel_curves import Array, Complex, ease_between, smooth
 from opdm.data.cel_figure import (
@@ -52,6 +52,7 @@ def draw_characters(
     half_size: tuple[float, float],
     *,
     blinks: bool,
+    held: bool,
 ) -> list[Part]:
     """All figures of a shot, the farthest first; world height is 1, its center the origin."""
     acted = np.concatenate([times[0] - np.arange(RUN_IN, 0, -1), times])
@@ -61,7 +62,7 @@ def draw_characters(
     parts: list[Part] = []
     for k in random.permutation(count):
         x = (places[k] + random.normal() * 0.15) * half_size[0]
-        parts += draw_figure(random, acted, look, speed, scales[k], x, blinks=blinks)
+        parts += draw_figure(random, acted, look, speed, scales[k], x, blinks=blinks, held=held)
     for part in parts:
         part.pose = part.pose[RUN_IN:]
         part.visible = None if part.visible is None else part.visible[RUN_IN:]
@@ -69,7 +70,15 @@ def draw_characters(
 
 
 def draw_figure(
-    random: np.random.Generator, times: Array, look: Look, speed: float, scale: float, x: float, *, blinks: bool
+    random: np.random.Generator,
+    times: Array,
+    look: Look,
+    speed: float,
+    scale: float,
+    x: float,
+    *,
+    blinks: bool,
+    held: bool,
 ) -> list[Part]:
     """One character, its head `scale` large."""
     build = choose_build(random)
@@ -77,12 +86,15 @@ def draw_figure(
     scale = scale * float(np.clip(9.5 / build.height, 1, 1.5))
     acting = act(random, times, speed, build)
     acting.blink *= blinks
+    if held:
+        hold_pose(acting)
     studio = Studio(random, look, Palette(random, look), times)
     # Where the head is in the picture decides the framing; large figures are cut off below.
     fits = build.height * scale < 0.9
     head_y = random.uniform(-0.46, 0.46 - build.height * scale) + 1.2 * scale if fits else random.uniform(-0.25, 0.0)
     stand = x + 1j * (head_y + (build.torso + build.neck + 1.2) * scale)
-    acting.root = acting.root + (enter_or_leave(random, times) / scale if speed > QUIET else 0)
+    way = enter_or_leave(random, times) / scale if speed > QUIET else 0
+    acting.root = acting.root + (0 if held else way)
     draw_body(studio, build, acting)
     # Lines that are thick beside the head would swallow the face.
     thin = min(1.0, 0.08 * scale * 256 / look.line_px)

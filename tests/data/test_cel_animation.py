@@ -215,6 +215,15 @@ def test_style_pins_what_it_says():
     assert shot.look.shades and shot.look.ink == "tinted" and shot.look.line_px == 2 and not shot.look.grain
 
 
+def test_held_characters_move_faces_and_one_arm_only():
+    free, held = (shot_of(3, kind="character", figures=1, camera=False, held=held) for held in (False, True))
+    moving = [
+        torch.stack([shot.flow_px(0, i).norm(dim=0) for i in range(1, FRAMES)]).amax(dim=0) for shot in (free, held)
+    ]
+    shares = [float((moved > 0.01).float().mean()) for moved in moving]
+    assert 0 < shares[1] < 0.5 * shares[0]
+
+
 def test_things_appear_that_no_keyframe_shows():
     """Solid areas of a middle frame, not just borders, that are in neither end of the shot."""
     new = []
