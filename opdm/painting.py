@@ -291,7 +291,7 @@ class ShotReader:
         between = [d for d in self.shot.drawings if (d.earlier, d.later) == (drawing.earlier, drawing.later)]
         for other in sorted(between, key=lambda d: d.place):
             try:
-                if other.place >= drawing.place or self._digest(other) == digest:
+                if self._digest(other) == digest:
                     return other
             except FrameError:  # reported when its turn to be painted comes
                 continue
