@@ -10,7 +10,9 @@ from opdm.runtime import (
     choose_device,
     choose_dtype,
     default_dtype,
+    find_in_libc,
     processor_prefers_bfloat16,
+    return_freed_memory,
     reuse_freed_memory,
     use_all_cores,
 )
@@ -23,6 +25,7 @@ def test_memory_settings_may_be_made_anywhere():
 def test_a_c_library_without_mallopt_is_no_trouble(monkeypatch):
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     reuse_freed_memory()
+    return_freed_memory()
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,24 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     if faults["default"] < 1000:
         pytest.skip("this C library keeps memory by itself")
     assert faults["reuse"] < faults["default"] / 10
+
+
+@pytest.mark.skipif(find_in_libc("malloc_trim") is None, reason="this C library cannot")
+def test_freed_memory_can_be_returned():
+    program = """
+from pathlib import Path
+from opdm.runtime import return_freed_memory, reuse_freed_memory
+reuse_freed_memory()
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+blocks = [bytearray(b"x") * 2**20 for _ in range(64)]
+del blocks[:-1]  # the last one keeps the heap from shrinking
+kept = resident()
+return_freed_memory()
+print(resident() / kept)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert float(done.stdout) < 0.6
 
 
 @pytest.mark.parametrize(
