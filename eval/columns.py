@@ -30,7 +30,7 @@ class Column:
 
 COLUMNS = {
     "psnr": Column("PSNR [dB]", "higher", 2, "10 log10(255² / MSE) over pixels and channels, the mean of the frames' "
-                   "decibels; equal frames are counted and left out"),
+                   "decibels, of which each has 60 at most, as one that is equal"),
     "ssim": Column("SSIM", "higher", 4, "Wang et al. 2004: 11 x 11 Gaussian of sigma 1.5, population covariance, valid "
                    "region, mean of R, G and B"),
     "ms_ssim": Column("MS-SSIM", "higher", 4, "Wang et al. 2003: five scales, product per channel, mean of channels"),

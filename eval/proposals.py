@@ -35,8 +35,6 @@ SMALL_ERROR_PX = 8
 HANDED_ON, ALONE = "handed on", "from keyframes alone"
 REFINED = f"handed on, errors below {SMALL_ERROR_PX} px taken out"
 TRUE = "handed on, and the third of them true"
-BEST_DB = 60
-"""What an exact frame counts as, whose PSNR is infinite."""
 HIDDEN_PX = 100.0
 """Forward-backward error of what a keyframe does not show."""
 SETS = ("moved keyframes", "and unmoved ones", "and re-inked ones", "and the fill by vote", "and the fills by match")
@@ -192,10 +190,10 @@ def with_true_flow(motion: "Motion", true_px: "Tensor", hidden: "Tensor") -> "Mo
 
 
 def each_ceiling(target: "Tensor", stage: "Stage") -> "Iterator[Tensor]":
-    """PSNR in dB of the best choice from each of `SETS`, at most `BEST_DB`, of a drawing."""
+    """PSNR in dB of the best choice from each of `SETS`, at most `BEST_PSNR_DB`, of a drawing."""
     import torch
 
-    from opdm.metrics.image import psnr
+    from opdm.metrics import BEST_PSNR_DB, psnr
     from opdm.motion import FLOWS
 
     proposals = list(stage.proposals())
@@ -208,15 +206,15 @@ def each_ceiling(target: "Tensor", stage: "Stage") -> "Iterator[Tensor]":
         for proposal in kind:
             is_better = (proposal - target).square().sum(dim=0) < (best - target).square().sum(dim=0)
             best = torch.where(is_better, proposal, best)
-        yield psnr(best[None], target[None])[0].clamp(max=BEST_DB)
+        yield psnr(best[None], target[None])[0].clamp(max=BEST_PSNR_DB)
 
 
 def score_painting(target: "Tensor", stage: "Stage", pipeline: "OPDMPipeline") -> "Tensor":
-    """PSNR in dB of what the model paints, at most `BEST_DB`."""
-    from opdm.metrics.image import psnr
+    """PSNR in dB of what the model paints, at most `BEST_PSNR_DB`."""
+    from opdm.metrics import BEST_PSNR_DB, psnr
 
     (finished,) = pipeline.paint([stage], seeds=[0])
-    return psnr(finished.frame[None], target[None])[0].clamp(max=BEST_DB)
+    return psnr(finished.frame[None], target[None])[0].clamp(max=BEST_PSNR_DB)
 
 
 if __name__ == "__main__":

@@ -77,9 +77,7 @@ def build_report(
                 "mean": summaries(clips, shown) | of_distances(distances.get(label, {}), len(clips)),
                 "groups": by_group(tasks, clips, shown),
                 "lead_of_first": lead_of_first(scores, label, shown),
-                "identical_frames": sum(
-                    math.isinf(frame.get("psnr", 0)) for clip in clips.values() for frame in clip.frames.values()
-                ),
+                "exact_frames": count_exact(clips),
                 "clips": {
                     name: {"scores": clean(clip.clip), "frames": clean_all(clip.frames)} for name, clip in clips.items()
                 },
@@ -104,7 +102,7 @@ def describe_tasks(tasks: Sequence["Task"]) -> dict:
 
 
 def measured(clip: "ClipScores", name: str) -> bool:
-    """Whether a clip has the score, be it infinite."""
+    """Whether a clip has the score."""
     values = [frame[name] for frame in clip.frames.values() if name in frame]
     values += [clip.clip[name]] if isinstance(clip.clip.get(name), float | int) else []
     return any(not math.isnan(value) for value in values)
@@ -133,6 +131,13 @@ def by_group(tasks: Sequence["Task"], clips: Mapping[str, "ClipScores"], names: 
         group: summaries({task.name: clips[task.name] for task in tasks if task.group == group}, names)
         for group in groups
     }
+
+
+def count_exact(clips: "Mapping[str, ClipScores]") -> int:
+    """Frames that have as good a PSNR as is counted."""
+    from opdm.metrics import BEST_PSNR_DB
+
+    return sum(frame.get("psnr", 0) >= BEST_PSNR_DB for clip in clips.values() for frame in clip.frames.values())
 
 
 def lead_of_first(scores: "Scores", label: str, names: Sequence[str]) -> dict:
@@ -168,7 +173,7 @@ def flows_of(scores: "Scores") -> str | None:
 
 
 def clean(scores: Mapping[str, float | str]) -> dict:
-    """JSON has no NaN and no infinity."""
+    """JSON has no NaN."""
     return {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in scores.items()}
 
 
@@ -184,9 +189,9 @@ def heading_of(report: Mapping, name: str) -> str:
 
 
 def show(name: str, summary: Mapping | None) -> str:
-    """A mean with its interval; ∞ where all frames are equal, so that there is no finite one."""
+    """A mean with its interval."""
     if summary is None:
-        return "∞" if name == "psnr" else "–"
+        return "–"
     column = COLUMNS[name.removesuffix("_true")]
     interval = summary["interval_95"]
     return column.show(summary["mean"]) + (f" ± {column.show(interval)}" if interval is not None else "")
@@ -220,9 +225,9 @@ def notes(report: Mapping) -> list[str]:
     amounts = f"{count(protocol['painted_frames'], 'painted frame')} of {count(protocol['clips'], 'clip')}"
     lines = [f"{amounts}, {sizes}. {COMPARISON}."]
     for label, method in report["methods"].items():
-        if method["identical_frames"] and "psnr" in report["scores"]:
-            equal = count(method["identical_frames"], "frame")
-            lines.append(f"{label}: {equal} equal to the true one, not in the mean PSNR.")
+        if method["exact_frames"] and "psnr" in report["scores"]:
+            exact = count(method["exact_frames"], "frame")
+            lines.append(f"{label}: {exact} equal to the true one, or as good as equal.")
     if any(COLUMNS[name].better == "true" for name in report["scores"]):
         lines.append("≈ is best where it comes near the value of the true frames.")
     lines += [f"Left out: {name}: {reason}." for name, reason in report["left_out"].items()]

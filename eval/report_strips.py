@@ -100,5 +100,5 @@ def strip_card(report: Mapping, number: int, strip: Strip) -> str:
 def frame_scores(report: Mapping, label: str, strip: Strip) -> str:
     """The plotted scores of one frame."""
     scores = report["methods"][label]["clips"][strip.task.name]["frames"][strip.stem]
-    known = [(name, scores[name]) for name in PLOTTED[:3] if name in scores]
-    return " · ".join(f"{COLUMNS[n].title} {'∞' if v is None else COLUMNS[n].show(v)}" for n, v in known)
+    known = [(name, scores[name]) for name in PLOTTED[:3] if scores.get(name) is not None]
+    return " · ".join(f"{COLUMNS[n].title} {COLUMNS[n].show(v)}" for n, v in known)

@@ -13,6 +13,7 @@ from functools import partial
 from torch import Tensor
 
 from opdm.metrics.clip import (
+    BEST_PSNR_DB,
     ClipFrame,
     ClipMetric,
     ClipScorer,
@@ -35,6 +36,7 @@ IMAGE_METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 CLIP_METRICS: dict[str, Callable[[], ClipMetric]] = {
     **{name: partial(FrameMean, name, metric) for name, metric in IMAGE_METRICS.items()},
+    "psnr": partial(FrameMean, "psnr", psnr, at_most=BEST_PSNR_DB),
     "lpips": partial(FrameMean, "lpips", lpips),
     "region_color": RegionColors,
     "cdc": ColorConsistency,
@@ -47,6 +49,7 @@ NEED_WEIGHTS = ("lpips",)
 """Of `CLIP_METRICS`; they raise InputError where published weights cannot be had."""
 
 __all__ = [
+    "BEST_PSNR_DB",
     "CLIP_METRICS",
     "IMAGE_METRICS",
     "NEED_WEIGHTS",

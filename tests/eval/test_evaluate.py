@@ -38,16 +38,16 @@ def test_scores_are_written_with_protocol_and_environment(tmp_path, targets, cap
     (result,) = report["methods"].values()
     frames = result["clips"][""]["frames"]
     assert frames["0001"]["psnr"] == pytest.approx(28.1308036, abs=1e-5)
-    assert frames["0003"] == {"psnr": None, "ssim": 1.0}
-    assert result["mean"]["psnr"]["mean"] == pytest.approx(28.1308036, abs=1e-5)
+    assert frames["0003"] == {"psnr": 60, "ssim": 1.0}, "where it is infinite"
+    assert result["mean"]["psnr"]["mean"] == pytest.approx((2 * 28.1308036 + 60) / 3, abs=1e-5)
     assert result["mean"]["ssim"]["mean"] == pytest.approx((2 * 0.995476444 + 1) / 3, abs=1e-5)
-    assert result["identical_frames"] == 1
+    assert result["exact_frames"] == 1
     assert report["protocol"]["sizes"] == ["32 x 24"]
     assert "dB" in report["scores"]["psnr"]["heading"]
     assert report["environment"]["packages"]["torch"]
     printed = capsys.readouterr().out
-    assert "28.13" in printed
-    assert "1 frame equal to the true one, not in the mean PSNR" in printed
+    assert "38.75" in printed
+    assert "1 frame equal to the true one" in printed
 
 
 def test_predictions_share_one_table_under_their_labels(tmp_path, targets, capsys):
