@@ -21,6 +21,7 @@ from opdm.data import DATASETS, PAIR_DATASETS
 from opdm.data.cel_pairs import CelPairDataset, SegmentPair, stack_pairs
 from opdm.data.shot_dataset import ShotDataset
 from opdm.data.training import stack
+from opdm.metrics.clip import BEST_PSNR_DB
 from opdm.metrics.image import psnr
 from opdm.metrics.segments import label_scores
 from opdm.model import OPDMModel
@@ -97,8 +98,8 @@ class Painting(Task):
 
 
 def mean_db(values: Tensor) -> float:
-    """The mean of decibels (B,) without those of equal frames, which are infinite; NaN where all are."""
-    return float(values[values.isfinite()].mean())
+    """The mean of decibels (B,), of which each counts `BEST_PSNR_DB` at most."""
+    return float(values.clamp(max=BEST_PSNR_DB).mean())
 
 
 class Matching(Task):
