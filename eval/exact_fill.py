@@ -75,7 +75,7 @@ def measure(options: ExactFillOptions) -> Iterator[list[list[float]]]:
 
 def score(frame: "Tensor", clip: "Clip", i: int, stage: "Stage", is_filled: "Tensor") -> list[float]:
     """The columns for one frame (3, H, W), filled where (H, W) says."""
-    from opdm.metrics import BEST_PSNR_DB, psnr
+    from opdm.metrics import bounded_psnr
     from opdm.metrics.color import VISIBLY_WRONG, delta_e_2000, lab_colors, region_means
 
     assert stage.moved is not None
@@ -85,7 +85,7 @@ def score(frame: "Tensor", clip: "Clip", i: int, stage: "Stage", is_filled: "Ten
     by_region = region_means(error[None], regions).means[0]
     is_exact = (frame - true).abs().amax(dim=0) <= 1.01 / 255
     return [
-        psnr(frame[None], true[None]).clamp(max=BEST_PSNR_DB).item(),
+        bounded_psnr(frame[None], true[None]).item(),
         error[is_paint].mean().item(),
         (by_region > VISIBLY_WRONG).double().mean().item(),
         is_exact[is_paint].double().mean().item(),

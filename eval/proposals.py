@@ -190,10 +190,10 @@ def with_true_flow(motion: "Motion", true_px: "Tensor", hidden: "Tensor") -> "Mo
 
 
 def each_ceiling(target: "Tensor", stage: "Stage") -> "Iterator[Tensor]":
-    """PSNR in dB of the best choice from each of `SETS`, at most `BEST_PSNR_DB`, of a drawing."""
+    """PSNR in dB of the best choice from each of `SETS`, bounded, of a drawing."""
     import torch
 
-    from opdm.metrics import BEST_PSNR_DB, psnr
+    from opdm.metrics import bounded_psnr
     from opdm.motion import FLOWS
 
     proposals = list(stage.proposals())
@@ -206,15 +206,15 @@ def each_ceiling(target: "Tensor", stage: "Stage") -> "Iterator[Tensor]":
         for proposal in kind:
             is_better = (proposal - target).square().sum(dim=0) < (best - target).square().sum(dim=0)
             best = torch.where(is_better, proposal, best)
-        yield psnr(best[None], target[None])[0].clamp(max=BEST_PSNR_DB)
+        yield bounded_psnr(best[None], target[None])[0]
 
 
 def score_painting(target: "Tensor", stage: "Stage", pipeline: "OPDMPipeline") -> "Tensor":
-    """PSNR in dB of what the model paints, at most `BEST_PSNR_DB`."""
-    from opdm.metrics import BEST_PSNR_DB, psnr
+    """PSNR in dB of what the model paints, bounded."""
+    from opdm.metrics import bounded_psnr
 
     (finished,) = pipeline.paint([stage], seeds=[0])
-    return psnr(finished.frame[None], target[None])[0].clamp(max=BEST_PSNR_DB)
+    return bounded_psnr(finished.frame[None], target[None])[0]
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from opdm.layers import Layers, lay_lines
 from opdm.motion import Motion
 from opdm.pan import DETAIL, INKED, LINE_PX, border_regions, estimate_pan, find_ground, follow, is_near_line, is_within
 from opdm.region_colors import FLAT_TOLERANCE, pick, sum_by_region
-from opdm.segments import find_regions, grow_over_lines, resize_regions
+from opdm.segments import grow_over_lines, resize_regions
 from opdm.warp import backward_warp, sample, sampling_grid
 
 DETAIL_PX, DETAIL_SHARE = 20, 0.02
@@ -168,30 +168,30 @@ def find_backdrop(
     """
     if len({id(keyframe) for keyframe in keyframes}) < 2:
         return None
-    is_ground = [find_ground(keyframe.lines) for keyframe in keyframes]
+    is_ground = [find_ground(keyframe) for keyframe in keyframes]
     if any((ground & find_detail(k)).sum() < DETAIL_PX for ground, k in zip(is_ground, keyframes, strict=True)):
         return None
-    backdrop = find_still(regions, keyframes, motion, torch.zeros(2, 2), count)
+    drawing, grown = (regions > 0).float()[None], grow_over_lines(regions)
+    backdrop = find_still(drawing, grown, keyframes, motion, torch.zeros(2, 2), count)
     if backdrop is None and time is not None:
         pan_px = estimate_pan(keyframes, is_ground)
         camera_px = torch.stack([-time * pan_px, (1 - time) * pan_px])
-        backdrop = find_still(regions, keyframes, motion, camera_px, count)
-        if backdrop is not None and is_lined(regions, pick(backdrop.regions, grow_over_lines(regions))):
+        backdrop = find_still(drawing, grown, keyframes, motion, camera_px, count)
+        if backdrop is not None and is_lined(drawing, pick(backdrop.regions, grown)):
             return None  # its lines tell where it is, and they tell better than the time
     return backdrop
 
 
-def is_lined(regions: Tensor, is_behind: Tensor) -> bool:
-    """Whether a drawing with regions (H, W), 0 = line, shows lines of what is behind its figures, (H, W) bool."""
-    is_near = is_near_line((regions > 0).float()[None])
+def is_lined(drawing: Tensor, is_behind: Tensor) -> bool:
+    """Whether a drawing (1, H, W) shows lines of what is behind its figures, (H, W) bool."""
+    is_near = is_near_line(drawing)
     return bool((is_near & is_behind).sum() > LINED_SHARE * is_behind.sum())
 
 
 def find_still(
-    drawn: Tensor, keyframes: Sequence[Layers], motion: Motion, camera_px: Tensor, count: int
+    drawing: Tensor, regions: Tensor, keyframes: Sequence[Layers], motion: Motion, camera_px: Tensor, count: int
 ) -> Backdrop | None:
-    """What rests where the camera has it, of a drawing with regions (H, W) and two keyframes; None if nothing does."""
-    regions = grow_over_lines(drawn)
+    """What rests where the camera has it, of a drawing (1, H, W) with regions (H, W) and two keyframes, if any."""
     keyframes = [follow(*pair) for pair in zip(keyframes, camera_px, strict=True)]
     flows_px = motion.flow_px - camera_px[:, None, :, None, None]
     change = (keyframes[0].color - keyframes[1].color).abs().amax(dim=0)  # (H, W)
@@ -205,7 +205,7 @@ def find_still(
     at_rest, *moved = (sum_by_region(regions, each, count) for each in changes)
     best = torch.stack(moved).amin(dim=0)
     is_resting = (overlap >= OVERLAP) & (best > CONTRADICTED * at_rest) & (best > AT_LEAST * areas)
-    is_resting &= ~has_lost_lines(drawn, [keyframe.lines for keyframe in keyframes], count)
+    is_resting &= ~has_lost_lines(drawing, regions, keyframes, count)
     if not is_resting[border_regions(regions)].any():  # a painting does not end within a figure
         return None
     is_painting = [common[is_resting].sum(dim=0) >= common[~is_resting].sum(dim=0) for common in commons]  # (M,) each
@@ -223,7 +223,7 @@ def find_still(
 
 def find_still_parts(keyframe: Layers, change: Tensor, is_inside: Tensor) -> Tensor:
     """A keyframe's regions that rest, (H, W) from 1, 0 = none, by the change (H, W) from the other where both are."""
-    regions = grow_over_lines(find_regions(keyframe.lines))
+    regions = keyframe.regions
     has_detail = find_detail(keyframe) & is_inside
     counted = (is_inside.float(), has_detail, has_detail & (change <= FLAT_TOLERANCE))
     pixels, detail, kept = (sum_by_region(regions, pixel, int(regions.max())) for pixel in counted)
@@ -231,22 +231,21 @@ def find_still_parts(keyframe: Layers, change: Tensor, is_inside: Tensor) -> Ten
     return pick(rests.cumsum(dim=0) * rests, regions)
 
 
-def has_lost_lines(regions: Tensor, lines: Sequence[Tensor], count: int) -> Tensor:
-    """Whether a drawing's regions (H, W), 0 = line, lie as in both keyframes but lack what is drawn in them, (S,) bool.
+def has_lost_lines(drawing: Tensor, regions: Tensor, keyframes: Sequence[Layers], count: int) -> Tensor:
+    """Which regions (H, W) of a drawing (1, H, W) lie as in both keyframes but lack what is drawn in them, (S,) bool.
 
     As a face, whose outline rests, with eyes that only the keyframes have open: it has changed, and is no painting.
     """
-    drawing, grown = (regions > 0).float()[None], grow_over_lines(regions)
-    near = [is_near_line(each) for each in lines]
+    near = [is_near_line(keyframe.lines) for keyframe in keyframes]
     in_both, border = near[0] & near[1], is_near_line(drawing)
     is_lost = in_both & ~is_near_line(drawing, 2 * LINE_PX)
     is_gone = torch.zeros_like(is_lost)
-    for each, is_near in zip(lines, near, strict=True):
-        parts = grow_over_lines(find_regions(each))
+    for keyframe, is_near in zip(keyframes, near, strict=True):
+        parts = keyframe.regions
         lost, around = (sum_by_region(parts, mask.float(), int(parts.max())) for mask in (is_lost, is_near))
         is_gone |= pick(lost > GONE_BORDER * around, parts)
     counted = (torch.ones_like(is_gone), is_gone, border, border & in_both)
-    area, gone, outline, kept = (sum_by_region(grown, mask.float(), count) for mask in counted)
+    area, gone, outline, kept = (sum_by_region(regions, mask.float(), count) for mask in counted)
     return (gone > GONE_SHARE * area) & (kept >= KEPT_OUTLINE * outline)
 
 

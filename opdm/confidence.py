@@ -149,12 +149,12 @@ def measure_agreement(moved: Moved, stage: Stage, colors: Tensor) -> Agreement:
 def measure_doubt(stage: Stage, frame: Tensor, weights: Tensor) -> Tensor:
     """Expected ΔE2000 (h, w) between the frame (3, H, W) and the proposals as they were weighed; 0 where it is held."""
     height, width = stage.size
-    assert stage.conditions.proposals is not None and stage.moved is not None
+    assert stage.conditions.proposals is not None
     painted = lab_colors(F.interpolate(frame[None], (height, width), mode="area")[0])
     doubt = torch.zeros(height, width)
     for weight, proposal in zip(weights, stage.conditions.proposals[:, :, :height, :width], strict=True):
         doubt += weight * delta_e_2000(lab_colors(proposal), painted)
-    return doubt * (pick(stage.moved.held, resize_regions(stage.regions, stage.size)) == 0)
+    return doubt * (pick(stage.held, resize_regions(stage.regions, stage.size)) == 0)
 
 
 def measure_mismatch(stage: Stage) -> Tensor:

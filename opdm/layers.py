@@ -20,6 +20,7 @@ from opdm.compositing import (
     to_tensor,
 )
 from opdm.frames import resize
+from opdm.segments import find_regions, grow_over_lines
 
 INK_CORE = 0.4
 """Coverage from which on a pixel shows the ink's color rather than the paint beneath."""
@@ -43,6 +44,11 @@ class Layers:
     def ink(self) -> Tensor:
         """(3, H, W): the color of the nearest line."""
         return self._separated[1]
+
+    @cached_property
+    def regions(self) -> Tensor:
+        """(H, W) int32 from 1: what its lines enclose; a pixel of a line belongs to the nearest region."""
+        return grow_over_lines(find_regions(self.lines))
 
     @cached_property
     def _separated(self) -> tuple[Tensor, Tensor]:

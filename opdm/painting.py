@@ -237,7 +237,7 @@ def prepare(drawing: Drawing, reader: "ShotReader", pipeline: Pipeline, settings
         raise FrameError(f"{drawing.path}: {width} x {height} pixels; drawings have at least {SMALLEST_SIDE} a side")
     references = drawing.references(pipeline.references)
     keyframes = [reader.keyframe(keyframe, (height, width)) for keyframe in references]
-    original = reader.original(drawing)
+    original = reader.original(drawing, art.lines)
     tracks_px = reader.tracks_px(original, references) if pipeline.uses_motion else None
     stage = pipeline.set_up(art.lines, keyframes, size=settings.size, tracks_px=tracks_px, time=drawing.time)
     return _Prepared(drawing, stage, art.was_inverted, drawing_seed(settings.seed, original.path))
@@ -285,23 +285,23 @@ class ShotReader:
         self._small: OrderedDict[Path, Tensor] = OrderedDict()
         self._digests: dict[Path, bytes] = {}
 
-    def original(self, drawing: Drawing) -> Drawing:
-        """The first drawing between the same keyframes with the very same lines: what is held is painted alike."""
-        digest = self._digest(drawing)
-        between = [d for d in self.shot.drawings if (d.earlier, d.later) == (drawing.earlier, drawing.later)]
-        for other in sorted(between, key=lambda d: d.place):
+    def original(self, drawing: Drawing, lines: Tensor) -> Drawing:
+        """The first drawing between the same keyframes with the very lines (1, H, W): what is held is painted alike."""
+        own = self._digests[drawing.path] = digest(lines)
+        for other in self.shot.drawings:
+            if (other.earlier, other.later) != (drawing.earlier, drawing.later):
+                continue
             try:
-                if self._digest(other) == digest:
+                if self._digest(other) == own:
                     return other
             except FrameError:  # reported when its turn to be painted comes
                 continue
         return drawing
 
     def _digest(self, drawing: Drawing) -> bytes:
-        """Equal for equal lines. Raises FrameError."""
+        """That of a drawing's lines. Raises FrameError."""
         if drawing.path not in self._digests:
-            lines = read_lines(drawing.path).lines.numpy()
-            self._digests[drawing.path] = hashlib.sha256(str(lines.shape).encode() + lines.tobytes()).digest()
+            self._digests[drawing.path] = digest(read_lines(drawing.path).lines)
         return self._digests[drawing.path]
 
     def keyframe(self, keyframe: Keyframe, size: Size) -> Layers:
@@ -380,6 +380,11 @@ class ShotReader:
                 continue
             paths.append(drawing.path)
         return dict(zip(paths, track_px(lines)[1:], strict=True))
+
+
+def digest(lines: Tensor) -> bytes:
+    """Equal for equal lines (1, H, W)."""
+    return hashlib.sha256(str(lines.shape).encode() + lines.numpy().tobytes()).digest()
 
 
 def read_small(drawing: Drawing, size: Size) -> Tensor:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from opdm.layers import Layers
 from opdm.region_colors import pick
-from opdm.segments import find_regions, grow_over_lines
 from opdm.warp import backward_warp, sample, sample_color, sampling_grid
 
 DETAIL = 0.05
@@ -43,12 +42,12 @@ def estimate_pan(keyframes: Sequence[Layers], is_ground: Sequence[Tensor]) -> Te
     return pan_px
 
 
-def find_ground(lines: Tensor) -> Tensor:
-    """What may be behind the figures by lines (1, H, W) alone, (H, W) bool: regions at the frame's border."""
-    regions = grow_over_lines(find_regions(lines))
+def find_ground(keyframe: Layers) -> Tensor:
+    """What may be behind the figures by a keyframe's lines alone, (H, W) bool: regions at the frame's border."""
+    regions = keyframe.regions
     is_ground = torch.zeros(int(regions.max()), dtype=torch.bool)
     is_ground[border_regions(regions)] = True
-    return pick(is_ground, regions) & ~is_near_line(lines)
+    return pick(is_ground, regions) & ~is_near_line(keyframe.lines)
 
 
 def find_shift(frames: Sequence[Tensor], is_ground: Sequence[Tensor]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -33,8 +34,6 @@ class Moved:
     """By these votes."""
     matches: Sequence[Match]
     """With each keyframe; none for models that take none."""
-    held: Tensor
-    """(S,): of which keyframe the drawing has each region just so, as `opdm.holds.find_held` says."""
     backdrop: Backdrop | None = None
     """The painting behind the figures, if one was found."""
 
@@ -68,9 +67,20 @@ class Stage:
         view = None if moved.backdrop is None else moved.backdrop.view(self.lines, self.regions, self.keyframes)
         return each_proposal(self.lines, self.keyframes, moved.motion, self.regions, moved.fills, view)
 
+    @cached_property
+    def held(self) -> Tensor:
+        """(S,): the keyframe, from 1, that has each region just so; 0 = none. A model without motion holds nothing."""
+        count = int(self.regions.max())
+        if self.moved is None:
+            return torch.zeros(count, dtype=torch.int64)
+        held, backdrop = find_held(self.lines, self.regions, self.keyframes, count=count), self.moved.backdrop
+        if backdrop is not None and backdrop.camera_px.any():
+            held[backdrop.regions] = 0  # what the camera pans over moves behind figures that are held
+        return held
+
     def hold(self, frame: Tensor) -> Tensor:
         """A painted frame (3, H, W), with the keyframes' own pixels where the drawing is just as they are."""
-        return frame if self.moved is None else hold(frame, self.moved.held, self.regions, self.keyframes)
+        return hold(frame, self.held, self.regions, self.keyframes)
 
 
 @dataclass(frozen=True)
@@ -108,10 +118,7 @@ def set_up(
         ballot = cast_votes(small_keyframes, small_motion, small_regions)
         matches = [matcher(lines, regions, keyframe) for keyframe in keyframes] if matcher else []
         backdrop = find_backdrop(small_regions, small_keyframes, small_motion, count=int(regions.max()), time=time)
-        held = find_held(lines, regions, keyframes, count=int(regions.max()))
-        if backdrop is not None and backdrop.camera_px.any():
-            held[backdrop.regions] = 0  # what the camera pans over moves behind figures that are held
-        moved = Moved(motion, ballot, fill_all(regions, ballot), matches, held, backdrop)
+        moved = Moved(motion, ballot, fill_all(regions, ballot), matches, backdrop)
         view = None if backdrop is None else backdrop.view(small_lines, small_regions, small_keyframes)
         conditions = build_moved_conditions(
             small_lines, small_keyframes, small_motion, small_regions, moved.fills, view

@@ -21,8 +21,7 @@ from opdm.data import DATASETS, PAIR_DATASETS
 from opdm.data.cel_pairs import CelPairDataset, SegmentPair, stack_pairs
 from opdm.data.shot_dataset import ShotDataset
 from opdm.data.training import stack
-from opdm.metrics.clip import BEST_PSNR_DB
-from opdm.metrics.image import psnr
+from opdm.metrics.image import bounded_psnr
 from opdm.metrics.segments import label_scores
 from opdm.model import OPDMModel
 from opdm.objectives import OBJECTIVES, Objective
@@ -88,18 +87,13 @@ class Painting(Task):
         painted, _ = pipeline.denoise(samples.conditions, seeds=[int(seed) for seed in samples.seeds])
         painted = painted.cpu()
         keyframes = samples.conditions.keyframes
-        copied = torch.stack([psnr(keyframes[:, k], samples.target) for k in range(keyframes.shape[1])]).amax(dim=0)
+        copied = torch.stack([bounded_psnr(each, samples.target) for each in keyframes.unbind(dim=1)]).amax(dim=0)
         scores = {
-            "validation_psnr_db": mean_db(psnr(painted, samples.target)),
-            "validation_best_keyframe_psnr_db": mean_db(copied),
+            "validation_psnr_db": float(bounded_psnr(painted, samples.target).mean()),
+            "validation_best_keyframe_psnr_db": float(copied.mean()),
         }
         lines = samples.conditions.lines.expand(-1, 3, -1, -1)
         return Validation(scores, [keyframes[:, 0], lines, painted, samples.target, keyframes[:, -1]])
-
-
-def mean_db(values: Tensor) -> float:
-    """The mean of decibels (B,), of which each counts `BEST_PSNR_DB` at most."""
-    return float(values.clamp(max=BEST_PSNR_DB).mean())
 
 
 class Matching(Task):

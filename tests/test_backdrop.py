@@ -139,7 +139,7 @@ def test_a_pan_is_followed_where_the_time_is_known(pan):
     time = 0.4
     sceneries = [paint_scenery((-pan[0] * t, -pan[1] * t)) for t in (0, time, 1)]
     first, drawing, second = (draw(*pair) for pair in zip(sceneries, PLACES, strict=True))
-    assert estimate_pan([first, second], [find_ground(k.lines) for k in (first, second)]).tolist() == pytest.approx(
+    assert estimate_pan([first, second], [find_ground(k) for k in (first, second)]).tolist() == pytest.approx(
         pan, abs=0.03
     )
     assert find(first, drawing, second)[1] is None

@@ -71,9 +71,7 @@ def test_the_vote_counts_paint_matches_and_agreement():
     votes = Ballot(regions, painted(BLUE, BLUE, BLUE)[None], torch.ones(1, HEIGHT, WIDTH))
     no_votes = replace(votes, weights=torch.zeros(1, HEIGHT, WIDTH))
     still = Motion(torch.zeros(1, 1, 2, HEIGHT, WIDTH), torch.zeros(1, 1, 1, HEIGHT, WIDTH))
-    blue, nobody = (
-        Moved(still, ballot, fill_all(regions, ballot), [], torch.zeros(3).int()) for ballot in (votes, no_votes)
-    )
+    blue, nobody = (Moved(still, ballot, fill_all(regions, ballot), []) for ballot in (votes, no_votes))
     for_red = Match(torch.tensor([[1.0, 0.0]] * 3), torch.stack([RED, BLUE]))
     for_blue = Match(torch.tensor([[0.1, 0.9]] * 3), torch.stack([RED, BLUE]))
     assert torch.equal(elect_colors(regions, fill, own, blue, [for_red]), own)

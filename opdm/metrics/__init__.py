@@ -13,7 +13,6 @@ from functools import partial
 from torch import Tensor
 
 from opdm.metrics.clip import (
-    BEST_PSNR_DB,
     ClipFrame,
     ClipMetric,
     ClipScorer,
@@ -23,7 +22,7 @@ from opdm.metrics.clip import (
     RegionColors,
     WarpErrors,
 )
-from opdm.metrics.image import ms_ssim, psnr, qssim, ssim
+from opdm.metrics.image import BEST_PSNR_DB, bounded_psnr, ms_ssim, psnr, qssim, ssim
 from opdm.metrics.perceptual import lpips
 
 IMAGE_METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -36,7 +35,7 @@ IMAGE_METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 CLIP_METRICS: dict[str, Callable[[], ClipMetric]] = {
     **{name: partial(FrameMean, name, metric) for name, metric in IMAGE_METRICS.items()},
-    "psnr": partial(FrameMean, "psnr", psnr, at_most=BEST_PSNR_DB),
+    "psnr": partial(FrameMean, "psnr", bounded_psnr),
     "lpips": partial(FrameMean, "lpips", lpips),
     "region_color": RegionColors,
     "cdc": ColorConsistency,
@@ -56,6 +55,7 @@ __all__ = [
     "ClipFrame",
     "ClipMetric",
     "ClipScorer",
+    "bounded_psnr",
     "ms_ssim",
     "psnr",
     "qssim",

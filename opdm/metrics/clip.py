@@ -23,10 +23,6 @@ from opdm.metrics.temporal import ColorDistributionConsistency, RegionFlicker, W
 
 Scores = dict[str, float]
 
-BEST_PSNR_DB = 60.0
-"""What a frame counts as at most. The PSNR of one that is equal to the true one is infinite, and to leave it out of a
-mean would lower the mean. At 60 dB a tenth of the pixels are off by one level of 8 bits in two of three channels."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ClipFrame:
@@ -86,15 +82,15 @@ class Mean:
 class FrameMean:
     """Mean over the painted frames of a score of single frames, a function of (1, 3, H, W) prediction and target."""
 
-    def __init__(self, name: str, metric: Callable[[Tensor, Tensor], Tensor], *, at_most: float = math.inf):
-        self.name, self.metric, self.at_most = name, metric, at_most
+    def __init__(self, name: str, metric: Callable[[Tensor, Tensor], Tensor]):
+        self.name, self.metric = name, metric
         self.mean = Mean()
 
     def update(self, frame: ClipFrame) -> Scores:
         """The score of a painted frame."""
         if frame.is_given:
             return {}
-        score = min(self.metric(frame.prediction[None], frame.target[None]).item(), self.at_most)
+        score = self.metric(frame.prediction[None], frame.target[None]).item()
         self.mean.add(score)
         return {self.name: score}
 
