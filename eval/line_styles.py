@@ -3,9 +3,10 @@
     python eval/line_styles.py                                              # generated shots
     python eval/line_styles.py --data shots/ --kind clips                   # painted shots of your own
 
-Drawings are in each style in turn. The keyframe's lines are in the same style, by XDoG as it stands, or by the
-extractor that `opdm.line_style.choose_extractor` picks from the keyframe and the drawing beside it. Prints a Markdown
-table of the PSNR of the warped keyframe in dB, mean over shots, each with the better of `opdm.flow`'s two encodings.
+Drawings are in each style in turn. The keyframe's lines are in the same style, by XDoG as it stands, by the extractor
+that `opdm.line_style.choose_extractor` picks from the keyframe and the drawing beside it, or by what
+`opdm.line_learning.learn_extractor` learns from the two. Prints a Markdown table of the PSNR of the warped keyframe in
+dB, mean over shots, each with the better of `opdm.flow`'s two encodings.
 """
 
 import sys
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from opdm.data.clips import Clip
 
 DRAWN = "drawn"
-COLUMNS = ("same style", "xdog", "chosen")
+COLUMNS = ("same style", "xdog", "chosen", "learned")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def table(clips: "list[Clip]", options: Options) -> Iterator[str]:
     from opdm.lines import CLASSICAL
 
     yield f"| drawings | distance | shots | {' | '.join(COLUMNS)} |"
-    yield "|---|---|---|---|---|---|"
+    yield "|---" * (3 + len(COLUMNS)) + "|"
     for style in (DRAWN, *CLASSICAL):
         used = [clip for clip in clips if style != DRAWN or clip.lines is not None]
         for distance in options.distances if used else ():
@@ -84,13 +85,14 @@ def table(clips: "list[Clip]", options: Options) -> Iterator[str]:
 
 def score(clip: "Clip", style: str, distance: int, short_side: int) -> list[float]:
     """PSNR of the first frame warped to the one `distance` later, for each of COLUMNS."""
+    from opdm.line_learning import learn_extractor
     from opdm.line_style import choose_extractor
     from opdm.lines import extract_lines
 
     keyframe, target = (shrink(clip.color(i), short_side) for i in (0, distance))
     own, neighbor, drawing = (draw(clip, i, style, short_side) for i in (0, 1, distance))
-    chosen = choose_extractor([keyframe], [neighbor])
-    by_extractor = [extract_lines(keyframe[None], extractor)[0] for extractor in ("xdog", chosen)]
+    found = (find([keyframe], [neighbor]) for find in (choose_extractor, learn_extractor))
+    by_extractor = [extract_lines(keyframe[None], extractor)[0] for extractor in ("xdog", *found)]
     return [warped_psnr(keyframe, target, lines, drawing) for lines in (own, *by_extractor)]
 
 

@@ -13,6 +13,8 @@ from torch import Tensor
 
 ENCODINGS = 2
 """Images per drawing: blurred ink, and distance to ink."""
+LEAST_SIDE = 12
+"""Of an image, in pixels, for dense inverse search."""
 TRACKING_SIDE = 320
 """Shorter side, in pixels, at which motion is handed on from drawing to drawing."""
 
@@ -59,10 +61,15 @@ def encode_lines(lines: Tensor) -> list[np.ndarray]:
 
 
 def dense_inverse_search(source: np.ndarray, target: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
-    """Flow (H, W, 2) in pixels between two (H, W) uint8 images, from zero or from a `start` of the same shape."""
+    """Flow (H, W, 2) in pixels between two (H, W) uint8 images, from zero or from a `start` of the same shape.
+
+    Images with a side below `LEAST_SIDE` are too small to be searched: nothing is added to the start.
+    """
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     # The search writes into the array that it is given.
     start = np.zeros((*source.shape, 2), np.float32) if start is None else start.copy()
+    if min(source.shape) < LEAST_SIDE:
+        return start
     return np.asarray(search.calc(source, target, start))
 
 

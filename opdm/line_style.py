@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from opdm.backdrop import hide_backdrop
 from opdm.flow import dense_inverse_search, encode_lines, flow_tensor
 from opdm.frames import resize
 from opdm.lines import Extractor, Inked, Pencil, XDoG, extract_lines
@@ -83,19 +82,12 @@ def choose_extractor(frames: Sequence[Tensor], drawings: Sequence[Tensor]) -> Ex
         raise ValueError(f"{len(frames)} frames and {len(drawings)} drawings; each frame needs one drawing")
     if any(frame.shape[1:] != drawing.shape[1:] for frame, drawing in zip(frames, drawings, strict=True)):
         raise ValueError("each frame must have the size of its drawing")
-    pairs = [_busiest_window(frame, drawing) for frame, drawing in zip(frames, drawings, strict=True)]
+    pairs = [busiest_window(frame, drawing) for frame, drawing in zip(frames, drawings, strict=True)]
     style = _mean([measure_style(drawing) for _, drawing in pairs])
     if style.is_blank:
         return DEFAULT
     fitted = [LinesLike(extractor, style) for extractor in candidates(style)]
     return max(fitted, key=lambda like: sum(_agreement(like, *pair) for pair in pairs))
-
-
-def trace_keyframes(colors: Sequence[Tensor], drawing: Tensor) -> list[Tensor]:
-    """Lines (1, H, W) of keyframes (3, H, W) in the style of a drawing (1, H, W) between them, a painting left out."""
-    figures = [hide_backdrop(color, [other for other in colors if other is not color], drawing) for color in colors]
-    extract = choose_extractor(figures, [drawing] * len(figures))
-    return [extract(figure[None])[0] for figure in figures]
 
 
 def candidates(style: LineStyle) -> list[Extractor]:
@@ -172,7 +164,7 @@ def _restyle(ink: np.ndarray, style: LineStyle) -> np.ndarray:
     return np.clip(ink * (style.darkness / max(darkness, 0.05)), 0, 1)
 
 
-def _busiest_window(frame: Tensor, drawing: Tensor) -> tuple[Tensor, Tensor]:
+def busiest_window(frame: Tensor, drawing: Tensor) -> tuple[Tensor, Tensor]:
     """The part of both, at most `WINDOW` pixels on its shorter side, where the drawing has most ink."""
     height, width = drawing.shape[1:]
     share = min(1, WINDOW / min(height, width))

@@ -18,7 +18,7 @@ from opdm.exact_fill import AreaPaint, collect_palette, fill_exactly, leave_as_p
 from opdm.flow import TRACKING_SIDE, track_px
 from opdm.frames import FrameError, frame_size, read_frame, read_lines, resize
 from opdm.layers import Layers
-from opdm.line_style import choose_extractor
+from opdm.line_learning import learn_extractor
 from opdm.lines import Extractor, XDoG
 from opdm.shot import Drawing, Keyframe, Shot, normal_stem
 from opdm.staging import Finished, Size, Stage, working_size
@@ -356,7 +356,7 @@ class ShotReader:
             if (drawing := self._nearest_drawing(keyframe)) is not None:
                 frames.append(self._hide_backdrop(keyframe, self._color(keyframe, self.size), drawing))
                 drawings.append(drawing)
-        return choose_extractor(frames, drawings) if frames else XDoG()
+        return learn_extractor(frames, drawings) if frames else XDoG()
 
     def tracks_px(self, drawing: Drawing, references: Sequence[Keyframe]) -> Tensor | None:
         """Where the drawings between lead, (K, 2, h, w) in pixels of its own size; None far from the keyframes."""

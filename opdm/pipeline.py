@@ -16,7 +16,7 @@ from opdm.conditions import Conditions
 from opdm.config import ScheduleConfig
 from opdm.errors import InputError
 from opdm.layers import Layers
-from opdm.line_style import trace_keyframes
+from opdm.line_learning import trace_keyframes
 from opdm.matching import Matcher
 from opdm.model import OPDMModel
 from opdm.motion import estimate_motion

@@ -23,6 +23,7 @@ LAYERS = {
         "holds",
         "layer_files",
         "layers",
+        "line_learning",
         "line_networks",
         "line_style",
         "lines",

@@ -7,7 +7,8 @@ import torch
 
 from opdm.backdrop import fill_from_around, find_backdrop, hide_backdrop, measure_contrast
 from opdm.layers import Layers
-from opdm.line_style import choose_extractor, trace_keyframes
+from opdm.line_learning import trace_keyframes
+from opdm.line_style import choose_extractor
 from opdm.motion import FLOWS, Motion, estimate_motion
 from opdm.pan import estimate_pan, find_ground
 from opdm.proposals import Fill, each_proposal, name_proposals
