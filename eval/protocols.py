@@ -25,7 +25,7 @@ NO_LINES = "none"
 
 @dataclass(frozen=True)
 class Lines:
-    """Where line art comes from: DRAWN, or the name of an extractor of `opdm.lines`."""
+    """Where line art comes from: DRAWN, or the name of an extractor of `opdm.lines` or of `unknown_lines`."""
 
     drawings: str = DRAWN
     keyframes: str | None = None
@@ -98,6 +98,10 @@ ALL_STYLES = (
     *(Lines("xdog", extractor) for extractor in (*EXTRACTED[1:], NO_LINES)),
 )
 """Every extractor; and drawings by one with keyframes by each other one, or by none."""
+
+
+UNKNOWN = tuple(Lines(name, NO_LINES) for name in ("darker", "adaptive", "dodge", "slope"))
+"""Extractors of `unknown_lines`, whose lines nobody can make for the keyframes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +240,18 @@ TABLE = (
         "extractor but keyframes' lines by another (the question of OPDM, section 4.5; this project's setting).",
         kind=GENERATED, rule=ends, size=(224, 224), metrics=STYLES, frames=10, shots=20,
         lines=(Lines(), Lines(DRAWN, NO_LINES), *ALL_STYLES),
+    ),
+    Protocol(
+        name="generated-unknown",
+        description="The shots of generated-8 under each of four line extractors that opdm does not know, keyframes "
+        "without drawings (this project).",
+        kind=GENERATED, rule=ends, size=(224, 224), metrics=STYLES, frames=10, shots=12, lines=UNKNOWN,
+    ),
+    Protocol(
+        name="clips-unknown",
+        description="As clips-1 under each of four line extractors that opdm does not know, keyframes without drawings "
+        "(this project).",
+        kind="clips", rule=partial(every, gap=2), size=(224, 224), metrics=STYLES[:2], lines=UNKNOWN,
     ),
 )  # fmt: skip
 PROTOCOLS = {protocol.name: protocol for protocol in TABLE}

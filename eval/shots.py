@@ -24,6 +24,7 @@ from opdm.frames import resize, write_frame, write_text
 from opdm.lines import EXTRACTORS, extract_lines
 from opdm.shot import Shot, normal_stem, plan_shot
 from protocols import DRAWN, GENERATED, NO_LINES, Lines, Protocol, Task
+from unknown_lines import UNKNOWN, draw_unknown
 
 Size = tuple[int, int]
 
@@ -109,6 +110,8 @@ def find_lines(clip: Clip, source: str) -> partial[Tensor]:
         if clip.lines is None:
             raise InputError(f"{clip.name}: the data set has no drawings of it; add them")
         return partial(clip.lines)
+    if source in UNKNOWN:
+        return partial(_draw_unknown, clip, source)
     if source not in EXTRACTORS:
         raise InputError(f"no line extractor is called {source}; there are {', '.join(EXTRACTORS)}")
     return partial(_extract, clip, source)
@@ -116,6 +119,10 @@ def find_lines(clip: Clip, source: str) -> partial[Tensor]:
 
 def _extract(clip: Clip, extractor: str, i: int) -> Tensor:
     return extract_lines(clip.color(i)[None], extractor)[0]
+
+
+def _draw_unknown(clip: Clip, name: str, i: int) -> Tensor:
+    return draw_unknown(clip.color(i), name)
 
 
 def bring_to_size(clip: Clip, size: Size | None) -> Clip:

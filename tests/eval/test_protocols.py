@@ -11,11 +11,12 @@ import columns
 import evaluate
 import protocols
 import shots
+import unknown_lines
 from opdm.data.cel_clips import cel_clips
 from opdm.data.clips import Clip
 from opdm.errors import InputError
 from opdm.frames import read_frame, read_lines, resize
-from opdm.lines import extract_lines
+from opdm.lines import EXTRACTORS, extract_lines
 from protocols import DRAWN, NO_LINES, PROTOCOLS, Lines
 from tiny_datasets import write_anita, write_atd12k, write_frames, write_lvcd
 
@@ -287,3 +288,24 @@ def test_frames_of_two_sizes_in_a_clip_are_named(tmp_path):
     clip = replace(clip, color=lambda i: torch.zeros(3, 48, 64 + (i == 2)))
     with pytest.raises(InputError, match="0000 is 64 x 48 and 0002 is 65 x 48"):
         shots.write_shot(protocols.Task("flat", clip, (0,)), tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(unknown_lines.UNKNOWN))
+def test_unknown_extractors_draw_outlines_and_leave_paper(name, clip):
+    frame = torch.full((3, 60, 80), 0.9)
+    frame[:, 20:40, 30:50] = torch.tensor([0.6, 0.2, 0.3])[:, None, None]
+    lines = unknown_lines.draw_unknown(frame, name)
+    assert lines.shape == (1, 60, 80)
+    assert 0 <= lines.min() < 0.7
+    assert lines.max() <= 1
+    assert (lines[:, :10] > 0.95).all(), "far from every edge"
+    assert name not in EXTRACTORS
+
+
+def test_nobody_is_given_unknown_lines_of_keyframes(clip):
+    protocol = PROTOCOLS["clips-unknown"]
+    assert {lines.drawings for lines in protocol.lines} == set(unknown_lines.UNKNOWN)
+    for lines in protocol.lines:
+        task = shots.make_task(clip, (0, 2), lines, replace(protocol, size=None))
+        assert task.keyframe_lines is None
+        assert torch.equal(task.clip.lines(1), unknown_lines.draw_unknown(clip.color(1), lines.drawings))
