@@ -131,18 +131,19 @@ def load_pipeline(model: str, device: str, dtype: str) -> "OPDMPipeline":
 def watch(
     outcomes: Iterable["Painted | Failed"], total: int, options: argparse.Namespace
 ) -> Iterator["Painted | Failed"]:
-    """Pass outcomes on under a progress bar; tells once that drawings were turned over, and when memory runs out."""
+    """Pass outcomes on under a progress bar; tells remarks once, and when memory runs out."""
     import torch
     from tqdm import tqdm
 
-    told = False
+    told = set()
     try:
         # Without a terminal there is no bar: it would fill a log file.
         with tqdm(total=total, unit="drawing", file=sys.stderr, disable=options.quiet or None) as bar:
             for outcome in outcomes:
-                if getattr(outcome, "was_inverted", False) and not told:
-                    say(options, f"{options.lines}: light lines on dark; read as dark lines on white paper")
-                    told = True
+                for remark in getattr(outcome, "remarks", ()):
+                    if remark not in told:
+                        say(options, remark)
+                        told.add(remark)
                 yield outcome
                 bar.update()
                 del outcome  # as whoever asked for it has let go of it

@@ -39,6 +39,11 @@ BETTER = 0.9
 """What is learned must disagree with the drawings by less than this share of what the extractor before it does."""
 DISAGREEING = 0.25
 """And by less than this; else the figures had moved too far to learn from them."""
+ALIKE = 0.02
+"""A keyframe's own drawing that disagrees less with the one beside it is by the same hand in any case."""
+FOREIGN = 0.85
+"""And it is not where what is learned disagrees by less than this share of what it does. Where both are by one hand the
+share is 1 or more, about; where not, mostly below a half."""
 ODDEST = 5.0
 """Standard deviations beyond which a response tells nothing more."""
 STRIP_PX, REACH_PX = 2**17, 20
@@ -89,6 +94,17 @@ def trace_keyframes(colors: Sequence[Tensor], drawing: Tensor) -> list[Tensor]:
     figures = [hide_backdrop(color, [other for other in colors if other is not color], drawing) for color in colors]
     extract = learn_extractor(figures, [drawing] * len(figures))
     return [extract(figure[None])[0] for figure in figures]
+
+
+def is_by_hand_of(drawing: Tensor, own: Tensor, trace: Callable[[], Tensor]) -> bool:
+    """Whether a keyframe's own lines serve better than what `trace` draws of it by the hand of a drawing beside it.
+
+    drawing, own and what is traced, if it must be: (1, H, W) in [0, 1].
+    """
+    before = disagreement(*busiest_window(own, drawing))
+    if before < ALIKE:
+        return True
+    return disagreement(*busiest_window(trace(), drawing)) > min(FOREIGN * before, DISAGREEING)
 
 
 def learn_extractor(frames: Sequence[Tensor], drawings: Sequence[Tensor]) -> Extractor:

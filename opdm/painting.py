@@ -18,7 +18,7 @@ from opdm.exact_fill import AreaPaint, collect_palette, fill_exactly, leave_as_p
 from opdm.flow import TRACKING_SIDE, track_px
 from opdm.frames import FrameError, frame_size, read_frame, read_lines, resize
 from opdm.layers import Layers
-from opdm.line_learning import learn_extractor
+from opdm.line_learning import is_by_hand_of, learn_extractor
 from opdm.lines import Extractor, XDoG
 from opdm.shot import Drawing, Keyframe, Shot, normal_stem
 from opdm.staging import Finished, Size, Stage, working_size
@@ -103,8 +103,8 @@ class Painted:
     """What it was painted from."""
     weights: Tensor | None
     """As `Finished` has them."""
-    was_inverted: bool
-    """The drawing had light lines on a dark ground."""
+    remarks: Sequence[str]
+    """What was found odd about the files and was dealt with, a line each."""
     exact: AreaPaint | None
     """What the frame was composed of, if it was filled exactly."""
 
@@ -134,7 +134,7 @@ class _Prepared:
 
     drawing: Drawing
     stage: Stage
-    was_inverted: bool
+    remarks: Sequence[str]
     seed: int
 
 
@@ -240,7 +240,10 @@ def prepare(drawing: Drawing, reader: "ShotReader", pipeline: Pipeline, settings
     original = reader.original(drawing, art.lines)
     tracks_px = reader.tracks_px(original, references) if pipeline.uses_motion else None
     stage = pipeline.set_up(art.lines, keyframes, size=settings.size, tracks_px=tracks_px, time=drawing.time)
-    return _Prepared(drawing, stage, art.was_inverted, drawing_seed(settings.seed, original.path))
+    remarks = reader.remarks
+    if art.was_inverted:
+        remarks.append(f"{drawing.path.parent}: light lines on dark; read as dark lines on white paper")
+    return _Prepared(drawing, stage, remarks, drawing_seed(settings.seed, original.path))
 
 
 def paint_batch(
@@ -259,9 +262,7 @@ def paint_batch(
 
 def finish(prepared: _Prepared, finished: Finished, palette: Tensor | None) -> Painted:
     """The result of a drawing, filled with a palette (N, 3) if there is one."""
-    painted = Painted(
-        prepared.drawing, finished.frame, prepared.stage, finished.weights, prepared.was_inverted, exact=None
-    )
+    painted = Painted(prepared.drawing, finished.frame, prepared.stage, finished.weights, prepared.remarks, exact=None)
     if palette is None:
         return painted
     exact = fill_exactly(finished.frame, prepared.stage.lines, painted.regions, palette)
@@ -284,6 +285,16 @@ class ShotReader:
         self._tracks: OrderedDict[tuple[Path, bool], dict[Path, Tensor]] = OrderedDict()
         self._small: OrderedDict[Path, Tensor] = OrderedDict()
         self._digests: dict[Path, bytes] = {}
+        self._uses_own: dict[Keyframe, bool] = {}
+
+    @property
+    def remarks(self) -> list[str]:
+        """Which keyframes' own drawings were passed over so far, a line each."""
+        return [
+            f"{keyframe.lines}: drawn by another hand than the drawings; the keyframe's lines are extracted instead"
+            for keyframe, is_used in self._uses_own.items()
+            if not is_used
+        ]
 
     def original(self, drawing: Drawing, lines: Tensor) -> Drawing:
         """The first drawing between the same keyframes with the very lines (1, H, W): what is held is painted alike."""
@@ -315,11 +326,22 @@ class ShotReader:
             own = read_own_lines(keyframe, size)
         except FrameError:  # reported by check_shot
             own = None
-        if own is not None:
+        if own is not None and self._is_usable(keyframe, own):
             return Layers(color, resize(own, size))
-        drawing = self._nearest_drawing(keyframe)
-        traced = color if drawing is None else self._hide_backdrop(keyframe, color, resize(drawing, size))
-        return Layers(color, self._extractor(traced[None])[0])
+        return Layers(color, self._trace(keyframe, size))
+
+    def _is_usable(self, keyframe: Keyframe, own: Tensor) -> bool:
+        """Whether a keyframe's own drawing (1, H, W) is by the hand of the others."""
+        if keyframe not in self._uses_own:
+            drawing, trace = self._nearest_drawing(keyframe), partial(self._trace, keyframe, self.size)
+            self._uses_own[keyframe] = drawing is None or is_by_hand_of(drawing, resize(own, self.size), trace)
+        return self._uses_own[keyframe]
+
+    def _trace(self, keyframe: Keyframe, size: Size) -> Tensor:
+        """A keyframe's lines as the drawings would have them, (1, H, W), a painting left out. Raises FrameError."""
+        color, drawing = self._color(keyframe, size), self._nearest_drawing(keyframe)
+        figures = color if drawing is None else self._hide_backdrop(keyframe, color, resize(drawing, size))
+        return self._extractor(figures[None])[0]
 
     def _hide_backdrop(self, keyframe: Keyframe, color: Tensor, drawing: Tensor) -> Tensor:
         """A keyframe's colors without the painting that its neighbors among the keyframes show too."""
@@ -352,7 +374,8 @@ class ShotReader:
     def _extractor(self) -> Extractor:
         """What gives keyframes without a drawing lines that look like those of the drawings."""
         frames, drawings = [], []
-        for keyframe in [keyframe for keyframe in self.shot.keyframes if keyframe.lines is None][:STYLE_PAIRS]:
+        # Those with a drawing of their own need it where that is by another hand.
+        for keyframe in sorted(self.shot.keyframes, key=lambda keyframe: keyframe.lines is not None)[:STYLE_PAIRS]:
             if (drawing := self._nearest_drawing(keyframe)) is not None:
                 frames.append(self._hide_backdrop(keyframe, self._color(keyframe, self.size), drawing))
                 drawings.append(drawing)

@@ -13,8 +13,10 @@ import torch
 from opdm import cli, painting
 from opdm.compositing import compose
 from opdm.conditions import Conditions
+from opdm.data.cel_clips import cel_clips
 from opdm.errors import InputError
-from opdm.frames import read_frame, write_frame
+from opdm.frames import read_frame, resize, write_frame
+from opdm.lines import extract_lines
 from opdm.pipeline import ModelError, OPDMPipeline
 from opdm.shot import Keyframe, Shot, plan_shot
 from opdm.staging import Finished, set_up
@@ -347,6 +349,24 @@ def test_white_on_black_is_said_aloud_once(shot, pipeline, capfd):
     assert run(shot) == 0
     assert capfd.readouterr().out.count("light lines on dark") == 1
     assert pipeline.calls[0].lines.mean() > 0.5
+
+
+def test_a_keyframe_s_drawing_by_another_hand_is_passed_over_and_said_so_once(tmp_path, pipeline, capfd):
+    (clip,) = cel_clips([3], height=96, width=96, frames=5)
+    own = {stem: "inked" if stem == "0000" else "xdog" for stem in clip.stems}
+    lines = {stem: extract_lines(clip.color(i)[None], own[stem])[0] for i, stem in enumerate(clip.stems)}
+    for stem, drawing in lines.items():
+        write_frame(tmp_path / "lines" / f"{stem}.png", drawing)
+    for i in (0, 4):
+        write_frame(tmp_path / f"{i:04}.png", clip.color(i))
+    assert run(tmp_path, keyframes=["0000.png", "0004.png"]) == 0
+    said = capfd.readouterr().out
+    assert said.count("by another hand") == 1 and f"{tmp_path / 'lines' / '0000.png'}: drawn by another hand" in said
+    earlier, later = pipeline.calls[0].keyframe_lines[0]
+    size = earlier.shape[1:]
+    by_xdog, by_inked = resize(extract_lines(clip.color(0)[None], "xdog")[0], size), resize(lines["0000"], size)
+    assert (earlier - by_xdog).abs().mean() < 0.3 * (earlier - by_inked).abs().mean()
+    assert torch.allclose(later, resize(lines["0004"], size), atol=1 / 255)
 
 
 def test_quiet_prints_nothing(shot, pipeline, capfd):

@@ -5,7 +5,7 @@ import torch
 
 import opdm.line_learning
 from opdm.data.cel_animation import CelShot, CelStyle
-from opdm.line_learning import REACH_PX, learn, learn_extractor, respond, trace_keyframes
+from opdm.line_learning import REACH_PX, is_by_hand_of, learn, learn_extractor, respond, trace_keyframes
 from opdm.line_style import choose_extractor
 from opdm.lines import XDoG, extract_lines
 
@@ -110,3 +110,18 @@ def test_tiny_and_large_frames_are_taken(size):
 def test_each_frame_needs_a_drawing():
     with pytest.raises(ValueError, match="2 frames and 1 drawings"):
         learn_extractor([torch.rand(3, 32, 32)] * 2, [torch.ones(1, 32, 32)])
+
+
+@pytest.mark.parametrize(("own", "beside", "is_same"), [("xdog", "xdog", True), ("inked", "xdog", False)])
+def test_hands_are_told_apart(own, beside, is_same, monkeypatch):
+    monkeypatch.setattr(opdm.line_learning, "ALIKE", 0)
+    shot = slow_shot(3)
+    keyframe, neighbor = (shot.frame(i).color for i in (0, 1))
+    drawing = extract_lines(neighbor[None], beside)[0]
+    traced = learn_extractor([keyframe], [drawing])(keyframe[None])[0]
+    assert is_by_hand_of(drawing, extract_lines(keyframe[None], own)[0], lambda: traced) == is_same
+
+
+def test_nothing_is_traced_where_drawings_are_alike():
+    drawing = slow_shot(3).frame(0).lines
+    assert is_by_hand_of(drawing, drawing, lambda: pytest.fail("not needed"))
