@@ -41,9 +41,9 @@ DISAGREEING = 0.25
 """And by less than this; else the figures had moved too far to learn from them."""
 ALIKE = 0.02
 """A keyframe's own drawing that disagrees less with the one beside it is by the same hand in any case."""
-FOREIGN = 0.85
-"""And it is not where what is learned disagrees by less than this share of what it does. Where both are by one hand the
-share is 1 or more, about; where not, mostly below a half."""
+FOREIGN = 0.8
+"""And it is not where what is learned disagrees by less than this share of what it does: about 1 or more where both are
+by one hand, else a half or less, if the figures did not move far."""
 ODDEST = 5.0
 """Standard deviations beyond which a response tells nothing more."""
 STRIP_PX, REACH_PX = 2**17, 20

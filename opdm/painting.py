@@ -285,6 +285,7 @@ class ShotReader:
         self._tracks: OrderedDict[tuple[Path, bool], dict[Path, Tensor]] = OrderedDict()
         self._small: OrderedDict[Path, Tensor] = OrderedDict()
         self._digests: dict[Path, bytes] = {}
+        self._traced: OrderedDict[tuple[Path, Size], Tensor] = OrderedDict()
         self._uses_own: dict[Keyframe, bool] = {}
 
     @property
@@ -339,9 +340,13 @@ class ShotReader:
 
     def _trace(self, keyframe: Keyframe, size: Size) -> Tensor:
         """A keyframe's lines as the drawings would have them, (1, H, W), a painting left out. Raises FrameError."""
-        color, drawing = self._color(keyframe, size), self._nearest_drawing(keyframe)
-        figures = color if drawing is None else self._hide_backdrop(keyframe, color, resize(drawing, size))
-        return self._extractor(figures[None])[0]
+
+        def trace() -> Tensor:
+            color, drawing = self._color(keyframe, size), self._nearest_drawing(keyframe)
+            figures = color if drawing is None else self._hide_backdrop(keyframe, color, resize(drawing, size))
+            return self._extractor(figures[None])[0]
+
+        return keep(self._traced, (keyframe.path, size), KEPT_KEYFRAMES, trace)
 
     def _hide_backdrop(self, keyframe: Keyframe, color: Tensor, drawing: Tensor) -> Tensor:
         """A keyframe's colors without the painting that its neighbors among the keyframes show too."""
