@@ -9,7 +9,6 @@ from opdm.cli import main
 from opdm.frames import read_frame, resize, write_frame
 from opdm.holds import find_held, hold
 from opdm.layers import Layers
-from opdm.lines import XDoG
 from opdm.segments import find_regions
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "shot"
@@ -77,8 +76,8 @@ def shot(tmp_path_factory):
     folder, size = tmp_path_factory.mktemp("shot"), (72, 128)
     for stem in ("0000", "0011"):
         write_frame(folder / f"{stem}.png", resize(read_frame(EXAMPLE / f"keyframes/{stem}.png"), size))
-    own = XDoG()(read_frame(folder / "0000.png")[None])[0]
-    first, second = (resize(read_frame(EXAMPLE / f"lines/{stem}.png")[:1], size) for stem in ("0001", "0002"))
+    stems = ("0000", "0001", "0002")
+    own, first, second = (resize(read_frame(EXAMPLE / f"lines/{stem}.png")[:1], size) for stem in stems)
     for stem, lines in zip(("0000", "0001", "0002", "0003", "0004"), (own, first, first, own, second), strict=True):
         write_frame(folder / f"lines/{stem}.png", lines)
     return folder
