@@ -342,19 +342,19 @@ class ShotReader:
         """A keyframe's lines as the drawings would have them, (1, H, W), a painting left out. Raises FrameError."""
 
         def trace() -> Tensor:
-            color, drawing = self._color(keyframe, size), self._nearest_drawing(keyframe)
-            figures = color if drawing is None else self._hide_backdrop(keyframe, color, resize(drawing, size))
+            drawing = self._nearest_drawing(keyframe)
+            figures = self._color(keyframe, size) if drawing is None else self._figures(keyframe, resize(drawing, size))
             return self._extractor(figures[None])[0]
 
         return keep(self._traced, (keyframe.path, size), KEPT_KEYFRAMES, trace)
 
-    def _hide_backdrop(self, keyframe: Keyframe, color: Tensor, drawing: Tensor) -> Tensor:
-        """A keyframe's colors without the painting that its neighbors among the keyframes show too."""
-        order = self.shot.keyframes
+    def _figures(self, keyframe: Keyframe, drawing: Tensor) -> Tensor:
+        """A keyframe's colors, of the size of a drawing near it, without the painting that its neighbors show too."""
+        size, order = (drawing.shape[1], drawing.shape[2]), self.shot.keyframes
         place = order.index(keyframe)
         neighbors = [other for other in order[max(place - 1, 0) : place + 2] if other != keyframe]
-        others = [self._color(other, (color.shape[1], color.shape[2])) for other in neighbors]
-        return hide_backdrop(color, others, drawing)
+        others = [self._color(other, size) for other in neighbors]
+        return hide_backdrop(self._color(keyframe, size), others, drawing)
 
     def _color(self, keyframe: Keyframe, size: Size) -> Tensor:
         """A keyframe's colors, (3, H, W). Raises FrameError."""
@@ -382,7 +382,7 @@ class ShotReader:
         # Those with a drawing of their own need it where that is by another hand.
         for keyframe in sorted(self.shot.keyframes, key=lambda keyframe: keyframe.lines is not None)[:STYLE_PAIRS]:
             if (drawing := self._nearest_drawing(keyframe)) is not None:
-                frames.append(self._hide_backdrop(keyframe, self._color(keyframe, self.size), drawing))
+                frames.append(self._figures(keyframe, drawing))
                 drawings.append(drawing)
         return learn_extractor(frames, drawings) if frames else XDoG()
 
