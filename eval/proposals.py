@@ -115,11 +115,11 @@ def measure(clips: "list[Clip]", frames: int, pipeline: "OPDMPipeline", *, knows
     for clip in tqdm(clips, unit="shot", leave=False, disable=None):
         assert clip.lines is not None
         lines = [clip.lines(i) for i in range(frames)]
-        ends = [lines[0], lines[-1]]
         keyframes = [Layers(clip.color(i), lines[i]) for i in (0, frames - 1)]
         tracks_px = torch.stack([torch.stack(track_px(lines)), torch.stack(track_px(lines[::-1])[::-1])], dim=1)
         for i in range(1, frames - 1):
-            motions = {HANDED_ON: estimate_motion(lines[i], ends, tracks_px[i]), ALONE: estimate_motion(lines[i], ends)}
+            handed_on = estimate_motion(lines[i], keyframes, tracks_px[i])
+            motions = {HANDED_ON: handed_on, ALONE: estimate_motion(lines[i], keyframes)}
             if knows_flow:
                 truth = true_motion(clip, i, frames)
                 motions[REFINED] = without_small_errors(motions[HANDED_ON], *truth)
@@ -173,7 +173,7 @@ def without_small_errors(motion: "Motion", true_px: "Tensor", hidden: "Tensor") 
     whole = motion.resize((true_px.shape[-2], true_px.shape[-1]))
     error_px = (whole.flow_px - true_px[:, None]).square().sum(dim=2, keepdim=True).sqrt()  # (K, FLOWS, 1, H, W)
     is_near = (error_px < SMALL_ERROR_PX) & ~hidden[:, None, None]
-    return Motion(torch.where(is_near, true_px[:, None], whole.flow_px), whole.error_px)
+    return Motion(torch.where(is_near, true_px[:, None], whole.flow_px), whole.error_px, whole.settled)
 
 
 def with_true_flow(motion: "Motion", true_px: "Tensor", hidden: "Tensor") -> "Motion":
@@ -186,7 +186,7 @@ def with_true_flow(motion: "Motion", true_px: "Tensor", hidden: "Tensor") -> "Mo
     flow_px, error_px = whole.flow_px.clone(), whole.error_px.clone()
     flow_px[:, -1] = true_px
     error_px[:, -1, 0] = torch.where(hidden, HIDDEN_PX, 0)
-    return Motion(flow_px, error_px)
+    return Motion(flow_px, error_px, whole.settled)
 
 
 def each_ceiling(target: "Tensor", stage: "Stage") -> "Iterator[Tensor]":

@@ -36,6 +36,8 @@ class Conditions:
     """(B, K, FLOWS, 2, H, W), from drawing to keyframe."""
     flow_error_px: Tensor | None = None
     """(B, K, FLOWS, 1, H, W), forward-backward error."""
+    settled: Tensor | None = None
+    """(B, K, 1, H, W) in [0, 1]: how much of the first flow is at rest or the camera's, by its lines."""
     moved_lines: Tensor | None = None
     """(B, K, FLOWS, 1, H, W) in [0, 1]: the keyframes' lines, moved by each flow."""
     proposals: Tensor | None = None
@@ -54,8 +56,14 @@ class Conditions:
 
     def inside_model(self) -> "Conditions":
         """The same with frames and lines in [-1, 1], as the networks take them."""
-        signed = replace(self, flow_px=None, flow_error_px=None).map(lambda frame: frame * 2 - 1)
-        return replace(signed, regions=self.regions, flow_px=self.flow_px, flow_error_px=self.flow_error_px)
+        signed = replace(self, flow_px=None, flow_error_px=None, settled=None).map(lambda frame: frame * 2 - 1)
+        return replace(
+            signed,
+            regions=self.regions,
+            flow_px=self.flow_px,
+            flow_error_px=self.flow_error_px,
+            settled=self.settled,
+        )
 
     @staticmethod
     def stack(singles: Sequence["Conditions"]) -> "Conditions":
@@ -89,6 +97,7 @@ def build_moved_conditions(
         still,
         flow_px=motion.flow_px,
         flow_error_px=motion.error_px,
+        settled=motion.settled,
         moved_lines=move_lines(keyframes, motion),
         proposals=torch.stack(list(each_proposal(lines, keyframes, motion, regions, fills, backdrop))),
         fill_sureness=torch.stack([pick(fill.sureness, regions)[None] for fill in fills]),

@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from opdm.alignment import align
 from opdm.flow import dense_inverse_search, encode_lines, flow_tensor
-from opdm.frames import resize
+from opdm.frames import resize, to_8_bit
+from opdm.layers import Layers
+from opdm.settling import blur_ink, compare_lines, settle
 from opdm.warp import forward_backward_error_px
 
 FLOWS = 3
@@ -30,30 +34,51 @@ class Motion:
     """(K, FLOWS, 2, H, W), from drawing to keyframe."""
     error_px: Tensor
     """(K, FLOWS, 1, H, W), forward-backward error."""
+    settled: Tensor | None = None
+    """(K, 1, H, W) in [0, 1]: how much of the first flow is at rest or the camera's by its lines; None if unknown."""
 
     def resize(self, size: tuple[int, int]) -> "Motion":
         """The same motion of frames of (height, width)."""
-        return Motion(resize_flow(self.flow_px, size), resize_flow(self.error_px, size))
+        settled = None if self.settled is None else resize(self.settled, size)
+        return Motion(resize_flow(self.flow_px, size), resize_flow(self.error_px, size), settled)
 
 
-def estimate_motion(lines: Tensor, keyframe_lines: Sequence[Tensor], tracks_px: Tensor | None = None) -> Motion:
+def estimate_motion(lines: Tensor, keyframes: Sequence[Layers], tracks_px: Tensor | None = None) -> Motion:
     """Estimate the motion from a drawing to its keyframes.
 
-    lines and each of K keyframe_lines (1, H, W) in [0, 1], any size; they are enlarged, but not beyond
+    lines (1, H, W) in [0, 1], any size, and K keyframes of that size; they are enlarged, but not beyond
     `LARGEST_SIDE`, and shrunk where they are larger. tracks_px (K, 2, h, w), of any size, is where `opdm.flow.track_px`
     leads, where there are drawings between.
     """
     size = lines.shape[-2], lines.shape[-1]
     scale = min(ENLARGEMENT, LARGEST_SIDE / min(size))
     searched = round(size[0] * scale), round(size[1] * scale)
-    encoded = encode_lines(resize(lines, searched))
-    starts = [None] * len(keyframe_lines) if tracks_px is None else list(to_arrays(resize_flow(tracks_px, searched)))
-    flows, errors = [], []
-    for drawing, start in zip(keyframe_lines, starts, strict=True):
-        there, back = search_both_ways(encoded, encode_lines(resize(drawing, searched)), start)
-        flows.append(there)
+    drawing = resize(lines, searched)
+    starts = [None] * len(keyframes) if tracks_px is None else list(to_arrays(resize_flow(tracks_px, searched)))
+    encoded, ink = encode_lines(drawing), blur_ink(drawing[0].numpy())
+    errors: list[Tensor] = []
+    flows: list[list[np.ndarray]] = []
+    inks, settled = [], []
+    for keyframe, start in zip(keyframes, starts, strict=True):
+        keyframe_lines = resize(keyframe.lines, searched)
+        there, back = search_both_ways(encoded, encode_lines(keyframe_lines), start)
         errors.append(forward_backward_error_px(there, back))  # one keyframe at a time, as it takes memory
-    return Motion(torch.stack(flows), torch.stack(errors))
+        inks.append(blur_ink(keyframe_lines[0].numpy()))
+        found, is_settled = settle(list(to_arrays(there)), errors[-1][0, 0].numpy(), ink, inks[-1])
+        flows.append(found)
+        settled.append(is_settled)
+    if len({id(keyframe) for keyframe in keyframes}) == 2:
+        firsts = [found[0] for found in flows]
+        lightness = [measure_lightness(resize(keyframe.color, searched)) for keyframe in keyframes]
+        mismatches = [compare_lines(ink, other, first) for other, first in zip(inks, firsts, strict=True)]
+        flows[0][0], flows[1][0] = align(firsts, lightness, mismatches, settled)
+    shares = torch.from_numpy(np.stack(settled)[:, None]).float()
+    return Motion(torch.stack([flow_tensor(found) for found in flows]), torch.stack(errors), shares)
+
+
+def measure_lightness(color: Tensor) -> np.ndarray:
+    """(H, W) uint8 of a frame (3, H, W) in [0, 1]."""
+    return cv2.cvtColor(np.ascontiguousarray(to_8_bit(color)), cv2.COLOR_RGB2GRAY)
 
 
 def search_both_ways(

@@ -156,7 +156,7 @@ class OPDMPipeline(DiffusionPipeline):
         """
         motion = None
         if self.uses_motion:
-            motion = estimate_motion(lines, [keyframe.lines for keyframe in keyframes], tracks_px)
+            motion = estimate_motion(lines, keyframes, tracks_px)
         return set_up(
             lines,
             keyframes,

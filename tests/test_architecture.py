@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     0: ["ant_config", "config", "errors", "flow", "frames", "norm", "palette_file", "runtime", "sharding", "warp"],
     1: [
+        "alignment",
         "ant",
         "ant_crops",
         "backdrop",
@@ -36,6 +37,7 @@ LAYERS = {
         "region_colors",
         "region_pooling",
         "segments",
+        "settling",
         "sheet",
         "shot",
         "similarity",

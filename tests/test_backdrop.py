@@ -119,7 +119,7 @@ def test_ink_that_is_wider_than_the_lines_stays_over_the_painting():
 def test_a_drawing_that_is_set_up_has_the_painting_behind_it():
     scenery = paint_scenery()
     first, drawing, second = (draw(scenery, place) for place in PLACES)
-    motion = estimate_motion(drawing.lines, [first.lines, second.lines])
+    motion = estimate_motion(drawing.lines, [first, second])
     is_moved = torch.tensor([name.endswith("as it is") for name in name_proposals(2, 1)])
 
     def worst(proposals):

@@ -12,12 +12,16 @@ from opdm.config import ChoiceHeadConfig, FlowAdapterConfig
 from opdm.evidence import (
     AGAINST_APPEARED,
     AGAINST_VANISHED,
+    APART,
     BESIDE_PX,
     BETWEEN_PX,
+    FOR_SETTLED,
     LINE_REACH_PX,
     SAME_HAND,
+    find_settled,
     foreign_ink,
     same_hand,
+    same_kind,
     weigh_lines,
 )
 from opdm.model import OPDMModel
@@ -37,7 +41,7 @@ def draw(*rows, size=32):
 
 
 def conditions_of(drawing, keyframe, moved):
-    """One drawing, and the lines of both keyframes and of all that is moved, but for what is given by name."""
+    """One drawing, nothing settled, and the lines of both keyframes and of all that is moved, but for what is given."""
     conditions = make_conditions(1, adapter=MATCHES)
     moved_lines = keyframe.expand_as(conditions.moved_lines).clone()
     for (k, flow), lines in moved.items():
@@ -47,6 +51,7 @@ def conditions_of(drawing, keyframe, moved):
         lines=drawing[None, None],
         keyframe_lines=keyframe.expand_as(conditions.keyframe_lines),
         moved_lines=moved_lines,
+        settled=torch.zeros_like(conditions.settled),
     )
 
 
@@ -93,8 +98,12 @@ def test_a_moved_keyframe_is_held_against_for_lines_that_only_it_or_the_drawing_
 
 
 def test_so_is_an_unmoved_one():
-    logits = weigh_lines(conditions_of(draw(8), draw(24), {}))[0, :, :, 0]
+    moved = {(k, 0): draw(8) for k in (0, 1)}  # motion has told that they are by one hand
+    logits = weigh_lines(conditions_of(draw(8), draw(24), moved))[0, :, :, 0]
     for name, found in zip(NAMES, logits, strict=True):
+        if "by flow 0" in name:
+            assert not found.any(), name
+            continue
         vanished, appeared = found[24].item(), found[8].item()
         assert vanished == AGAINST_VANISHED, name
         assert appeared == (0 if name.endswith("inked") else AGAINST_APPEARED), name
@@ -111,6 +120,52 @@ def test_lines_of_another_hand_say_nothing():
     told = weigh_lines(conditions_of(draw(8), draw(9), {}))
     scribbled = weigh_lines(conditions_of(draw(8), draw(8, 16, 24), {}))
     assert not told.any() and scribbled.abs().max() < 1e-6
+
+
+def test_lines_that_were_traced_say_little_where_they_never_fit():
+    rows = range(0, 64, 8)
+    drawing = draw(*rows, size=64)[None, None]
+    stray, fitting = draw(*(row + 4 for row in rows), size=64), draw(*rows, size=64)
+    once = fitting.clone()
+    once[20, :8] = 0  # something that vanished in one place
+    kinds = same_kind(drawing, torch.stack([fitting, once, stray])[None]).flatten().tolist()
+    assert kinds[:2] == [1, 1] and kinds[2] < 1e-6
+    tiles = torch.ones(1, 1, 64, 64)
+    assert same_kind(tiles, tiles).item() == 1, "of no ink nothing is known"
+
+
+def test_half_of_the_tiles_decide_of_which_kind_lines_are():
+    drawing, other = torch.ones(1, 1, 64, 64), torch.ones(1, 1, 64, 64)
+    drawing[..., 8::16, :] = other[..., 8::16, :] = 0
+    for row, expected in ((1, 1.0), (2, 1.0), (3, 0.0)):  # of four rows of tiles so many have stray ink
+        other[..., 16 * row - 16, :] = 0
+        assert same_kind(drawing, other).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_is_settled_is_believed_where_lines_cannot_tell():
+    settled = torch.zeros(1, 2, 1, 32, 32)
+    settled[0, 1, 0, :16] = 1
+    own = replace(conditions_of(draw(8), draw(8), {}), settled=settled)
+    assert not weigh_lines(own).any(), "lines of one hand tell enough"
+    traced = replace(conditions_of(draw(8), draw(24), {}), settled=settled)
+    unsettled = replace(traced, settled=torch.zeros_like(settled))
+    gained = (weigh_lines(traced) - weigh_lines(unsettled))[0]
+    for name, found in zip(NAMES, gained, strict=True):
+        expected = torch.zeros(32, 32)
+        if name == "keyframe 1 by flow 0, as it is":
+            expected[:16] = FOR_SETTLED
+        assert torch.allclose(found, expected, atol=1e-5), name
+
+
+def test_two_that_are_settled_and_differ_are_not_believed():
+    conditions = conditions_of(draw(8), draw(24), {})
+    proposals = torch.zeros_like(conditions.proposals)
+    proposals[:, 0, :, :, 16:] = 2 * APART
+    both = replace(conditions, settled=torch.ones(1, 2, 1, 32, 32), proposals=proposals)
+    assert find_settled(both)[0, :, :, :12].min() == 1 and not find_settled(both)[0, :, :, 20:].any()
+    one = replace(both, settled=torch.tensor([1.0, 0.0]).view(1, 2, 1, 1, 1).expand(1, 2, 1, 32, 32))
+    assert find_settled(one)[0, 0].min() == 1 and not find_settled(one)[0, 1].any()
+    assert not find_settled(replace(one, settled=None)).any()
 
 
 @torch.no_grad()

@@ -36,8 +36,9 @@ def test_every_combination_reloads_to_equal_output(tmp_path, adapter, head):
 
 def test_everything_given_changes_the_prediction():
     adapter = FlowAdapterConfig(encodes="matches", blocks_per_level=1)
-    model = make_model(adapter, NoiseHeadConfig())
+    model = make_model(adapter, ChoiceHeadConfig(evidence="lines"))
     conditions, frame, timestep = make_conditions(adapter=adapter), torch.randn(2, 3, 32, 32), torch.tensor([3, 50])
+    conditions = replace(conditions, lines=0.8 + 0.2 * conditions.lines)  # not of the kind of the keyframes' lines
     with torch.no_grad():
         usual = model(frame, timestep, conditions)
         assert not torch.allclose(model(frame + 0.1, timestep, conditions), usual)

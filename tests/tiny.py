@@ -98,12 +98,13 @@ def make_conditions(batch=2, references=2, size=32, adapter: AdapterConfig = OFF
         moved_lines=torch.rand(batch, references, FLOWS, 1, size, size, generator=generator),
         proposals=torch.rand(batch, count_proposals(references, fills), 3, size, size, generator=generator),
         fill_sureness=torch.rand(batch, fills, 1, size, size, generator=generator),
+        settled=torch.rand(batch, references, 1, size, size, generator=generator),
     )
 
 
 def set_up_moved(lines: Tensor, keyframes: list[Layers], matcher: Matcher | None = None) -> Stage:
     """A drawing at its own size with its motion, as for a model that takes sides of multiples of 8."""
-    motion = estimate_motion(lines, [keyframe.lines for keyframe in keyframes])
+    motion = estimate_motion(lines, keyframes)
     return set_up(lines, keyframes, shorter_side=min(lines.shape[1:]), multiple=8, motion=motion, matcher=matcher)
 
 

@@ -158,7 +158,7 @@ class ShotDataset(Dataset[Batch]):
         tracks_px = None if keyed.tracks_px is None else keyed.tracks_px[target][[int(end > 0) for end in ends]]
         lines, motion = keyed.lines[target], None
         if self.uses_motion:
-            motion = estimate_motion(lines, [keyframe.lines for keyframe in keyframes], tracks_px)
+            motion = estimate_motion(lines, keyframes, tracks_px)
         first, last = keyframe_places[0], keyframe_places[-1]
         stage = set_up(
             lines,
