@@ -253,5 +253,10 @@ TABLE = (
         "(this project).",
         kind="clips", rule=partial(every, gap=2), size=(224, 224), metrics=STYLES[:2], lines=UNKNOWN,
     ),
+    Protocol(
+        name="clips-unknown-16",
+        description="As clips-unknown, keyframes up to 16 frames apart (this project).",
+        kind="clips", rule=partial(every, gap=16), size=(224, 224), metrics=STYLES[:2], lines=UNKNOWN,
+    ),
 )  # fmt: skip
 PROTOCOLS = {protocol.name: protocol for protocol in TABLE}
