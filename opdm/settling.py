@@ -57,6 +57,7 @@ def settle(flows: Sequence[Flow], error_px: Image, drawing: Image, keyframe: Ima
 def _settle_flow(
     flow: Flow, mismatch: Image, motions: Sequence[Flow], mismatches: Sequence[Image], has_ink: np.ndarray
 ) -> tuple[Flow, np.ndarray]:
+    """One flow, by how lines mismatch (h, w) by it and by each of the motions; and where lines say so."""
     usual = float(np.median(mismatch[has_ink])) if has_ink.any() else 0.0
     least = np.full(mismatch.shape, np.inf, np.float32)
     result, is_told = flow.copy(), np.zeros(mismatch.shape, bool)
