@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from opdm.flow import dense_inverse_search
-from opdm.settling import COARSE, Flow, Image, move
+from opdm.flow import compose_flow, dense_inverse_search, move
+from opdm.settling import COARSE, Flow, Image
 
 FARTHEST_PX = 6.0
 """Beyond, what is found is no correction any more."""
@@ -38,10 +38,8 @@ def align(
     moved = [move(*pair, interpolation=cv2.INTER_CUBIC) for pair in zip(lightness, flows, strict=True)]
     correction = dense_inverse_search(*moved)
     correction = correction * (np.linalg.norm(correction, axis=-1, keepdims=True) <= FARTHEST_PX)
-    corrected = [
-        step + move(flow, step)
-        for flow, step in zip(flows, (-share * correction, (1 - share) * correction), strict=True)
-    ]
+    steps = -share * correction, (1 - share) * correction
+    corrected = [compose_flow(step, flow) for step, flow in zip(steps, flows, strict=True)]
     aligned = [move(*pair, interpolation=cv2.INTER_CUBIC) for pair in zip(lightness, corrected, strict=True)]
     is_better = (_differ(*aligned) < BETTER * _differ(*moved))[..., None]
     one, other = (np.where(is_better, *pair) for pair in zip(corrected, flows, strict=True))

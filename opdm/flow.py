@@ -75,10 +75,13 @@ def dense_inverse_search(source: np.ndarray, target: np.ndarray, start: np.ndarr
 
 def compose_flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The flow along `first` and then along `second`, all (H, W, 2) in pixels."""
-    height, width = first.shape[:2]
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    there = x + first[..., 0], y + first[..., 1]
-    return first + cv2.remap(second, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return first + move(second, first)
+
+
+def move(image: np.ndarray, flow: np.ndarray, *, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """An image (H, W) or (H, W, C) where a flow (H, W, 2) in pixels leads from each pixel."""
+    y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
+    return cv2.remap(image, x + flow[..., 0], y + flow[..., 1], interpolation, borderMode=cv2.BORDER_REPLICATE)
 
 
 def flow_tensor(flows: list[np.ndarray]) -> Tensor:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from opdm.flow import move
+
 Image = np.ndarray
 """(H, W) float32."""
 Flow = np.ndarray
@@ -66,13 +68,14 @@ def _settle_flow(
         off = (flow - motion)[::COARSE, ::COARSE]
         is_near = np.square(off).sum(axis=-1) < (NEAR * min(flow.shape[:2])) ** 2
         moves_so = fits & (is_near | (has_ink & (other < BETTER * mismatch)))
-        is_majority = average(moves_so, VOTE) > average(~fits, VOTE)
+        votes = average(moves_so, VOTE)
+        is_majority = votes > average(~fits, VOTE)
         # Where lines allow it and nothing else speaks for it, what is around decides.
         around, against = average(moves_so, AROUND), average(~fits, AROUND)
         is_taken_over = (around > MAJORITY * against) & (around > LEAST_SHARE)
         settles = fits & np.where(moves_so, is_majority, is_taken_over) & (other + TIE * usual < least)
         least[settles] = other[settles]
-        is_told |= settles & (average(moves_so, VOTE) > 0.5)
+        is_told |= settles & (votes > 0.5)
         np.copyto(result, motion, where=_enlarge(settles, flow)[..., None])
     return result, _enlarge(is_told, flow)
 
@@ -114,12 +117,6 @@ def compare_lines(drawing: Image, keyframe: Image, flow: Flow) -> Image:
     """How far blurred ink of a drawing differs from a keyframe's that a flow moves, (h, w): mean squares around every
     `COARSE`-th pixel."""
     return average(np.square(drawing - move(keyframe, flow)), WINDOW)[::COARSE, ::COARSE]
-
-
-def move(image: np.ndarray, flow: Flow, *, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
-    """An image (H, W), or (H, W, C), where a flow moves it."""
-    y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
-    return cv2.remap(image, x + flow[..., 0], y + flow[..., 1], interpolation, borderMode=cv2.BORDER_REPLICATE)
 
 
 def average(image: np.ndarray, side: float) -> Image:
