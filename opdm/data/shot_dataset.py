@@ -166,7 +166,7 @@ class ShotDataset(Dataset[Batch]):
             shorter_side=min(lines.shape[-2:]),
             multiple=1,
             motion=motion,
-            time=None if first == last else (keyed.places[target] - first) / (last - first),
+            time=None if first == last else (target - first) / (last - first),
             matcher=self.matcher,
         )
         return Batch(

@@ -3,6 +3,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from opdm.config import CelDataConfig
+from opdm.data import shot_dataset
 from opdm.data.cel_dataset import CelDataset
 from opdm.data.shot_dataset import HELD_OUT
 from opdm.data.training import StepSampler, stack
@@ -67,6 +68,26 @@ def test_one_keyframe_can_stand_for_both():
     sample = dataset(single_keyframe_share=1.0)[0]
     assert torch.equal(sample.conditions.keyframes[0], sample.conditions.keyframes[1])
     assert dataset(references=1)[0].conditions.keyframes.shape[0] == 1
+
+
+def test_a_drawing_knows_when_it_is(monkeypatch):
+    """Also in a shot of which few frames are drawn, where its place among these says nothing."""
+    times, shots, set_up = [], [], shot_dataset.set_up
+
+    def record(*arguments, time, **options):
+        times.append(time)
+        return set_up(*arguments, time=time, **options)
+
+    monkeypatch.setattr(shot_dataset, "set_up", record)
+    changes = {"longest_gap": 12, "most_drawings": 2, "single_keyframe_share": 0, "crops_per_target": 1}
+    data = dataset(**changes, crop_size=96)  # all of the shot
+    make_shot = data.make_shot
+    monkeypatch.setattr(data, "make_shot", lambda *a, **o: shots.append(make_shot(*a, **o)) or shots[-1])
+    for index in range(8):
+        target, shot = data[index].target, shots[-1]
+        nearest = min(range(len(shot)), key=lambda i: float((shot.frame(i).color - target).abs().mean()))
+        assert times[-1] == nearest / (len(shot) - 1)
+    assert max(len(shot) for shot in shots) > 6
 
 
 AS_DRAWN = {"extracted_lines_share": 0, "mixed_lines_share": 0, "blended_lines_share": 0, "augmented_lines_share": 0}
