@@ -146,7 +146,7 @@ def hide_backdrop(color: Tensor, others: Sequence[Tensor], drawing: Tensor) -> T
 
 
 def fill_from_around(color: Tensor, weights: Tensor) -> Tensor:
-    """A sum of colors (3, H, W) divided by its weights (H, W); where these are 0, what is around, ever more blurred.
+    """A sum of colors (3, H, W) divided by its weights (H, W), at most 1; where these are 0, what is around, blurred.
 
     By pushing and pulling through half, a quarter, ... of the size (Gortler et al. 1996, The Lumigraph).
     """
@@ -155,7 +155,7 @@ def fill_from_around(color: Tensor, weights: Tensor) -> Tensor:
         return mean
     half = F.avg_pool2d(torch.cat([color, weights[None]])[None], 2, ceil_mode=True)[0]
     around = F.interpolate(fill_from_around(half[:3], half[3])[None], weights.shape, mode="bilinear")[0]
-    return torch.where(weights > 0, mean, around)
+    return torch.where(weights > 0, mean, around).clamp(max=1)  # interpolated white may round to more
 
 
 def find_backdrop(

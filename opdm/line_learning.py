@@ -46,6 +46,9 @@ FOREIGN = 0.8
 by one hand, else a half or less, if the figures did not move far."""
 ODDEST = 5.0
 """Standard deviations beyond which a response tells nothing more."""
+SMALL_PX = 384
+"""Shorter side of frames that may have been larger, and wider, when their lines were drawn: benchmarks bring those of a
+film to a square."""
 STRIP_PX, REACH_PX = 2**17, 20
 """Pixels that are drawn at once, and how far the responses of one reach."""
 FIXED: tuple[Extractor, ...] = (
@@ -66,6 +69,8 @@ Image = np.ndarray
 class LearnedExtractor:
     """Ink by a linear function of responses and of random features of theirs (Rahimi and Recht 2008)."""
 
+    respond: Callable[[Tensor], Tensor]
+    """Gives the responses (C, H, W) of a frame (3, H, W)."""
     mean: Tensor
     """(C,) of the responses."""
     deviation: Tensor
@@ -83,7 +88,7 @@ class LearnedExtractor:
         strips = []
         for top in range(0, height, rows):
             first, last = max(top - REACH_PX, 0), min(top + rows + REACH_PX, height)
-            responses = respond(frame[:, first:last])[:, top - first :][:, :rows]
+            responses = self.respond(frame[:, first:last])[:, top - first :][:, :rows]
             ink = expand(responses.flatten(1).T, self.mean, self.deviation) @ self.weights
             strips.append(1 - ink.clamp(0, 1).view(1, -1, width))
         return torch.cat(strips, dim=1)
@@ -119,13 +124,14 @@ def learn_extractor(frames: Sequence[Tensor], drawings: Sequence[Tensor]) -> Ext
     if all((drawing > 1 - INKED).all() for _, drawing in pairs):
         return chosen
     learned: Extractor = chosen
-    responses = [respond(frame) for frame, _ in pairs]
+    answer = respond_finely if min(frames[0].shape[1:]) <= SMALL_PX else respond
+    responses = [answer(frame) for frame, _ in pairs]
     for turn, scale in enumerate(SCALES):
         examples = [
             take_examples(response, drawing, learned(frame[None])[0], scale=scale, seed=turn)
             for response, (frame, drawing) in zip(responses, pairs, strict=True)
         ]
-        learned = learn(*map(torch.cat, zip(*examples, strict=True)))
+        learned = learn(answer, *map(torch.cat, zip(*examples, strict=True)))
     before, after = (
         sum(disagreement(extract(frame[None])[0], drawing) for frame, drawing in pairs) for extract in (chosen, learned)
     )
@@ -183,8 +189,8 @@ def disagreement(lines: Tensor, drawing: Tensor) -> float:
     return 1 - float(common / (own * others).sqrt().clamp(min=1e-6))
 
 
-def learn(responses: Tensor, ink: Tensor, counts: Tensor) -> LearnedExtractor:
-    """By ridge regression of the ink (N,) on responses (N, C), each example counting so much (N,).
+def learn(respond: Callable[[Tensor], Tensor], responses: Tensor, ink: Tensor, counts: Tensor) -> LearnedExtractor:
+    """By ridge regression of the ink (N,) on responses (N, C) of that kind, each example counting so much (N,).
 
     Ink ends at 0 and 1. What is predicted to be beyond counts as met, as in censored regression (Tobin 1958), so that
     lines may be as sharp as they are: the system is solved anew with the prediction as its own target there.
@@ -201,7 +207,7 @@ def learn(responses: Tensor, ink: Tensor, counts: Tensor) -> LearnedExtractor:
         predicted = features @ weights
         target = torch.where((ink > 0.99) & (predicted > 1), predicted.clamp(max=FARTHEST), ink)
         target = torch.where((ink < 0.01) & (predicted < 0), predicted.clamp(min=1 - FARTHEST), target)
-    return LearnedExtractor(mean, deviation, weights)
+    return LearnedExtractor(respond, mean, deviation, weights)
 
 
 def expand(responses: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
@@ -218,6 +224,14 @@ def respond(frame: Tensor) -> Tensor:
     """What may tell of a line at each pixel of a frame (3, H, W) in [0, 1], (C, H, W); of `REACH_PX` around it."""
     extracted = [1 - extract(frame[None])[0, 0] for extract in FIXED]
     return torch.stack([*extracted, *(torch.from_numpy(image) for image in _filter(frame.numpy()))])
+
+
+def respond_finely(frame: Tensor) -> Tensor:
+    """The same of the frame (3, H, W) as it is and at twice its width, (2 C, H, W): as wide it may have been drawn."""
+    height, width = frame.shape[1:]
+    wide = [cv2.resize(channel, (2 * width, height), interpolation=cv2.INTER_CUBIC) for channel in frame.numpy()]
+    enlarged = torch.from_numpy(np.stack(wide)).clamp(0, 1)
+    return torch.cat([respond(frame), F.avg_pool2d(respond(enlarged), (1, 2))])
 
 
 def _filter(frame: np.ndarray) -> Iterator[Image]:

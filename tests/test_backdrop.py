@@ -201,6 +201,13 @@ def test_what_no_keyframe_shows_is_filled_from_around():
     assert torch.allclose(even, torch.full_like(even, 0.25), atol=1e-5)
 
 
+def test_white_is_filled_with_white():
+    """And with no more, which every extractor would refuse."""
+    weights = torch.ones(165, 165)
+    weights[5:-9, 7:-4] = 0
+    assert fill_from_around(weights.expand(3, -1, -1), weights).max() <= 1
+
+
 def test_a_keyframe_is_traced_without_the_painting_behind_it():
     scenery = paint_scenery()
     first, drawing, second = (draw(scenery, place) for place in PLACES)

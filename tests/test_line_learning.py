@@ -5,7 +5,16 @@ import torch
 
 import opdm.line_learning
 from opdm.data.cel_animation import CelShot, CelStyle
-from opdm.line_learning import REACH_PX, is_by_hand_of, learn, learn_extractor, respond, trace_keyframes
+from opdm.frames import resize
+from opdm.line_learning import (
+    REACH_PX,
+    is_by_hand_of,
+    learn,
+    learn_extractor,
+    respond,
+    respond_finely,
+    trace_keyframes,
+)
 from opdm.line_style import choose_extractor
 from opdm.lines import XDoG, extract_lines
 
@@ -48,6 +57,19 @@ def test_the_hand_of_drawings_is_learned_though_figures_moved(hand, share):
     assert error(learned, other, hand) < share * error(chosen, other, hand)
 
 
+def test_lines_of_larger_frames_are_learned_better_from_wide_ones(monkeypatch):
+    """Frames of a film that were brought to a square, and their lines with them."""
+    shot = CelShot(3, height=216, width=384, frames=4, style=CelStyle(kind="character", speed=0.4, camera=False))
+    frames = [shot.frame(i).color[None] for i in (0, 1, 3)]
+    keyframe, _, other = (resize(frame, (SIZE, SIZE)) for frame in frames)
+    _, drawing, wanted = (resize(by_edges(frame), (SIZE, SIZE)) for frame in frames)
+    fine = learn_extractor([keyframe[0]], [drawing[0]])
+    monkeypatch.setattr(opdm.line_learning, "SMALL_PX", 0)
+    coarse = learn_extractor([keyframe[0]], [drawing[0]])
+    errors = [float((extract(other) - wanted).square().mean()) for extract in (fine, coarse)]
+    assert errors[0] < 0.9 * errors[1]
+
+
 def test_an_extractor_of_the_project_stays():
     shot = slow_shot(5)
     drawing = extract_lines(shot.frame(1).color[None], "xdog")[0]
@@ -64,7 +86,7 @@ def test_regression_finds_ink_that_ends_at_paper_and_black():
     responses = torch.randn(4000, 5, generator=generator)
     slope = torch.tensor([2.0, -1, 0.5, 0, 0])
     ink = (responses @ slope).clamp(0, 1)  # most of it beyond either end: a line through all would miss it
-    learned = learn(responses[:3000], ink[:3000], torch.ones(3000))
+    learned = learn(respond, responses[:3000], ink[:3000], torch.ones(3000))
     features = opdm.line_learning.expand(responses[3000:], learned.mean, learned.deviation)
     assert ((features @ learned.weights).clamp(0, 1) - ink[3000:]).abs().mean() < 0.05
     inside = torch.linalg.lstsq(responses[:3000], ink[:3000, None]).solution
@@ -80,7 +102,8 @@ def test_a_frame_in_strips_is_the_frame_at_once(monkeypatch):
     assert torch.allclose(learned(frame[None]), whole, atol=1e-4)
 
 
-def test_responses_reach_no_farther_than_said():
+@pytest.mark.parametrize("respond", [respond, respond_finely])
+def test_responses_reach_no_farther_than_said(respond):
     frame = torch.rand(3, 80, 90, generator=torch.Generator().manual_seed(0))
     changed = frame.clone()
     changed[:, 40, 45] = 1 - changed[:, 40, 45]
