@@ -88,10 +88,14 @@ class LearnedExtractor:
         strips = []
         for top in range(0, height, rows):
             first, last = max(top - REACH_PX, 0), min(top + rows + REACH_PX, height)
-            responses = self.respond(frame[:, first:last])[:, top - first :][:, :rows]
-            ink = expand(responses.flatten(1).T, self.mean, self.deviation) @ self.weights
-            strips.append(1 - ink.clamp(0, 1).view(1, -1, width))
+            strips.append(self.draw(self.respond(frame[:, first:last])[:, top - first :][:, :rows]))
         return torch.cat(strips, dim=1)
+
+    def draw(self, responses: Tensor) -> Tensor:
+        """Lines (1, H, W) in [0, 1], 1 = paper, of a frame's responses (C, H, W)."""
+        parts = responses.flatten(1).T.split(STRIP_PX)  # the features of many pixels at once would take a gibibyte
+        ink = torch.cat([expand(part, self.mean, self.deviation) @ self.weights for part in parts])
+        return 1 - ink.clamp(0, 1).view(1, *responses.shape[1:])
 
 
 def trace_keyframes(colors: Sequence[Tensor], drawing: Tensor) -> list[Tensor]:
@@ -123,18 +127,19 @@ def learn_extractor(frames: Sequence[Tensor], drawings: Sequence[Tensor]) -> Ext
     pairs = [busiest_window(frame, drawing) for frame, drawing in zip(frames, drawings, strict=True)]
     if all((drawing > 1 - INKED).all() for _, drawing in pairs):
         return chosen
-    learned: Extractor = chosen
     answer = respond_finely if min(frames[0].shape[1:]) <= SMALL_PX else respond
     responses = [answer(frame) for frame, _ in pairs]
+    windows = [drawing for _, drawing in pairs]
+    lines = [chosen(frame[None])[0] for frame, _ in pairs]
+    before = sum(map(disagreement, lines, windows))
+    learned: Extractor = chosen
     for turn, scale in enumerate(SCALES):
         examples = [
-            take_examples(response, drawing, learned(frame[None])[0], scale=scale, seed=turn)
-            for response, (frame, drawing) in zip(responses, pairs, strict=True)
+            take_examples(*example, scale=scale, seed=turn) for example in zip(responses, windows, lines, strict=True)
         ]
         learned = learn(answer, *map(torch.cat, zip(*examples, strict=True)))
-    before, after = (
-        sum(disagreement(extract(frame[None])[0], drawing) for frame, drawing in pairs) for extract in (chosen, learned)
-    )
+        lines = [learned.draw(response) for response in responses]
+    after = sum(map(disagreement, lines, windows))
     return learned if after < min(BETTER * before, DISAGREEING * len(pairs)) else chosen
 
 
