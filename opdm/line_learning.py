@@ -93,9 +93,14 @@ class LearnedExtractor:
 
     def draw(self, responses: Tensor) -> Tensor:
         """Lines (1, H, W) in [0, 1], 1 = paper, of a frame's responses (C, H, W)."""
-        parts = responses.flatten(1).T.split(STRIP_PX)  # the features of many pixels at once would take a gibibyte
-        ink = torch.cat([expand(part, self.mean, self.deviation) @ self.weights for part in parts])
+        ink = torch.cat([self._predict(part) for part in responses.flatten(1).split(STRIP_PX, dim=1)])
         return 1 - ink.clamp(0, 1).view(1, *responses.shape[1:])
+
+    def _predict(self, responses: Tensor) -> Tensor:
+        """The ink (N,) of pixels with responses (C, N), not kept to what ink can be."""
+        normal, hidden = expand(responses, self.mean, self.deviation)
+        constant, linear, random = self.weights.split([1, len(normal), HIDDEN])
+        return constant + linear @ normal + random @ hidden
 
 
 def trace_keyframes(colors: Sequence[Tensor], drawing: Tensor) -> list[Tensor]:
@@ -137,7 +142,7 @@ def learn_extractor(frames: Sequence[Tensor], drawings: Sequence[Tensor]) -> Ext
         examples = [
             take_examples(*example, scale=scale, seed=turn) for example in zip(responses, windows, lines, strict=True)
         ]
-        learned = learn(answer, *map(torch.cat, zip(*examples, strict=True)))
+        learned = learn(answer, *(torch.cat(parts, dim=-1) for parts in zip(*examples, strict=True)))
         lines = [learned.draw(response) for response in responses]
     after = sum(map(disagreement, lines, windows))
     return learned if after < min(BETTER * before, DISAGREEING * len(pairs)) else chosen
@@ -146,7 +151,7 @@ def learn_extractor(frames: Sequence[Tensor], drawings: Sequence[Tensor]) -> Ext
 def take_examples(
     responses: Tensor, drawing: Tensor, lines: Tensor, *, scale: float, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Responses (N, C) of a frame, the drawing's ink (N,) there, and what each example counts (N,).
+    """Responses (C, N) of a frame, the drawing's ink (N,) there, and what each example counts (N,).
 
     responses (C, H, W); drawing (1, H, W); lines (1, H, W) of the frame, by which it is aligned with the drawing.
     """
@@ -162,7 +167,7 @@ def take_examples(
     height, width = ink.shape[1:]
     x, y = taken % width + flow_px[0].flatten()[taken], taken // width + flow_px[1].flatten()[taken]
     grid = torch.stack([2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1], dim=-1)
-    return sample(responses[None], grid[None, None])[0, :, 0].T, ink.flatten()[taken], 1 / chance[taken]
+    return sample(responses[None], grid[None, None])[0, :, 0], ink.flatten()[taken], 1 / chance[taken]
 
 
 def align(drawing: Tensor, lines: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -195,34 +200,33 @@ def disagreement(lines: Tensor, drawing: Tensor) -> float:
 
 
 def learn(respond: Callable[[Tensor], Tensor], responses: Tensor, ink: Tensor, counts: Tensor) -> LearnedExtractor:
-    """By ridge regression of the ink (N,) on responses (N, C) of that kind, each example counting so much (N,).
+    """By ridge regression of the ink (N,) on responses (C, N) of that kind, each example counting so much (N,).
 
     Ink ends at 0 and 1. What is predicted to be beyond counts as met, as in censored regression (Tobin 1958), so that
     lines may be as sharp as they are: the system is solved anew with the prediction as its own target there.
     """
-    mean, deviation = responses.mean(dim=0), responses.std(dim=0) + 1e-3
-    features = expand(responses, mean, deviation)
-    weighted = features * counts[:, None]
-    gram = (weighted.T @ features).double()
+    mean, deviation = responses.mean(dim=1), responses.std(dim=1) + 1e-3
+    features = torch.cat([torch.ones(1, len(ink)), *expand(responses, mean, deviation)])
+    gram = (features * counts @ features.T).double()
     gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram))
     factor = torch.linalg.cholesky(gram)
     target, weights = ink, torch.zeros(len(gram))
     for _ in range(SATURATION_STEPS):
-        weights = torch.cholesky_solve((weighted.T @ target)[:, None].double(), factor).float()[:, 0]
-        predicted = features @ weights
+        weights = torch.cholesky_solve((features @ (counts * target))[:, None].double(), factor).float()[:, 0]
+        predicted = weights @ features
         target = torch.where((ink > 0.99) & (predicted > 1), predicted.clamp(max=FARTHEST), ink)
         target = torch.where((ink < 0.01) & (predicted < 0), predicted.clamp(min=1 - FARTHEST), target)
     return LearnedExtractor(respond, mean, deviation, weights)
 
 
-def expand(responses: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-    """A constant, the normalized responses and their random features, (N, 1 + C + HIDDEN), of responses (N, C)."""
-    normal = ((responses - mean) / deviation).clamp(-ODDEST, ODDEST)
+def expand(responses: Tensor, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+    """Responses (C, N), normalized, and random features (HIDDEN, N) of them."""
+    normal = (responses - mean[:, None]).div_(deviation[:, None]).clamp_(-ODDEST, ODDEST)
     generator = torch.Generator().manual_seed(0)
-    count = normal.shape[1]
+    count = len(normal)
     directions = torch.randn(count, HIDDEN, generator=generator) * math.sqrt(3 / count)
     offsets = torch.rand(HIDDEN, generator=generator) * 2 - 1
-    return torch.cat([torch.ones(len(normal), 1), normal, F.relu(normal @ directions + offsets)], dim=1)
+    return normal, torch.addmm(offsets[:, None], directions.T, normal).relu_()
 
 
 def respond(frame: Tensor) -> Tensor:

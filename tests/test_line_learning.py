@@ -86,9 +86,9 @@ def test_regression_finds_ink_that_ends_at_paper_and_black():
     responses = torch.randn(4000, 5, generator=generator)
     slope = torch.tensor([2.0, -1, 0.5, 0, 0])
     ink = (responses @ slope).clamp(0, 1)  # most of it beyond either end: a line through all would miss it
-    learned = learn(respond, responses[:3000], ink[:3000], torch.ones(3000))
-    features = opdm.line_learning.expand(responses[3000:], learned.mean, learned.deviation)
-    assert ((features @ learned.weights).clamp(0, 1) - ink[3000:]).abs().mean() < 0.05
+    learned = learn(respond, responses[:3000].T, ink[:3000], torch.ones(3000))
+    drawn = learned.draw(responses[3000:].T[:, None])[0, 0]
+    assert (1 - drawn - ink[3000:]).abs().mean() < 0.05
     inside = torch.linalg.lstsq(responses[:3000], ink[:3000, None]).solution
     assert ((responses[3000:] @ inside)[:, 0].clamp(0, 1) - ink[3000:]).abs().mean() > 0.1, "without letting go"
 
