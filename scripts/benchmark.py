@@ -31,6 +31,8 @@ from opdm.conditions import Conditions
 from opdm.config import AnTConfig, JointObjectiveConfig, ReverseConfig
 from opdm.data.cel_animation import CelShot
 from opdm.data.training import Batch
+from opdm.line_learning import respond_finely, trace_keyframes
+from opdm.lines import XDoG
 from opdm.metrics import CLIP_METRICS, NEED_WEIGHTS, ClipFrame, ClipScorer
 from opdm.metrics.motion import Motion, dis, find_motion
 from opdm.model import OPDMModel
@@ -282,6 +284,16 @@ def data_rows() -> list[Row]:
     return [Row("a batch of generated samples, one core", best_of(make, 3) / step, "training steps", "")]
 
 
+def line_rows() -> list[Row]:
+    """Learning a hand and tracing two keyframes by it, against what cannot be saved: taking their responses once."""
+    shot = CelShot(1, height=SIZE, width=SIZE, frames=3)
+    keyframes, between = [shot.frame(i).color for i in (0, 2)], shot.frame(1).color
+    drawing = XDoG(sigma_px=1.3)(between[None])[0]
+    tracing = best_of(lambda: trace_keyframes(keyframes, drawing), 3)
+    responses = best_of(lambda: [respond_finely(frame) for frame in keyframes], 3)
+    return [Row(f"tracing two keyframes, {SIZE} px", tracing / responses, "times their responses", "")]
+
+
 def make_scored_clip() -> list[ClipFrame]:
     """A generated shot of 256 px with all that is known about it, painted with small errors."""
     shot = CelShot(1, height=256, width=256, frames=10)
@@ -421,6 +433,7 @@ ROWS = {
     "ant": ant_rows,
     "metrics": metric_rows,
     "metrics memory": metric_memory_rows,
+    "lines": line_rows,
     "data": data_rows,
 }
 
