@@ -130,14 +130,13 @@ def learn_extractor(frames: Sequence[Tensor], drawings: Sequence[Tensor]) -> Ext
     """
     chosen = choose_extractor(frames, drawings)
     pairs = [busiest_window(frame, drawing) for frame, drawing in zip(frames, drawings, strict=True)]
-    if all((drawing > 1 - INKED).all() for _, drawing in pairs):
+    seen, windows = zip(*pairs, strict=True)
+    if all((window > 1 - INKED).all() for window in windows):
         return chosen
     answer = respond_finely if min(frames[0].shape[1:]) <= SMALL_PX else respond
-    responses = [answer(frame) for frame, _ in pairs]
-    windows = [drawing for _, drawing in pairs]
-    lines = [chosen(frame[None])[0] for frame, _ in pairs]
+    responses = [answer(frame) for frame in seen]
+    lines = [chosen(frame[None])[0] for frame in seen]
     before = sum(map(disagreement, lines, windows))
-    learned: Extractor = chosen
     for turn, scale in enumerate(SCALES):
         examples = [
             take_examples(*example, scale=scale, seed=turn) for example in zip(responses, windows, lines, strict=True)
