@@ -206,7 +206,8 @@ def learn(respond: Callable[[Tensor], Tensor], responses: Tensor, ink: Tensor, c
     """
     mean, deviation = responses.mean(dim=1), responses.std(dim=1) + 1e-3
     features = torch.cat([torch.ones(1, len(ink)), *expand(responses, mean, deviation)])
-    gram = (features * counts @ features.T).double()
+    exact = features.double()  # sums of single precision may leave a matrix that is not positive definite
+    gram = exact * counts @ exact.T
     gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram))
     factor = torch.linalg.cholesky(gram)
     target, weights = ink, torch.zeros(len(gram))

@@ -93,6 +93,14 @@ def test_regression_finds_ink_that_ends_at_paper_and_black():
     assert ((responses[3000:] @ inside)[:, 0].clamp(0, 1) - ink[3000:]).abs().mean() > 0.1, "without letting go"
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_regression_takes_responses_that_are_all_alike(seed):
+    ink = torch.rand(20_000, generator=torch.Generator().manual_seed(seed)).round()
+    responses = torch.cat([1 - ink.expand(100, -1), torch.full((18, len(ink)), 0.3)])  # as of flat paint
+    extract = learn(lambda frame: frame, responses, ink, torch.full_like(ink, 1 / 0.15))
+    assert torch.allclose(1 - extract.draw(responses[:, None]).flatten(), ink, atol=1e-3)
+
+
 def test_a_frame_in_strips_is_the_frame_at_once(monkeypatch):
     shot = slow_shot(3)
     frame, drawing = shot.frame(0).color, by_edges(shot.frame(1).color[None])[0]
