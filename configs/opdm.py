@@ -38,7 +38,7 @@ OPDM_SMALL = ModelConfig(
     ),
     reference=ReferenceConfig(blocks_per_level=1),
     adapter=FlowAdapterConfig(encodes="matches", blocks_per_level=1),
-    head=ChoiceHeadConfig(evidence="lines"),
+    head=ChoiceHeadConfig(evidence="lines", ranking_width=24),
     sampling_steps=1,  # more make it no better: docs/experiments.md
     working_size=256,
 )

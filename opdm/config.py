@@ -155,6 +155,8 @@ class ChoiceHeadConfig:
     kind: Literal["choice"] = "choice"
     evidence: Literal["none", "lines"] = "none"
     """What speaks for or against a keyframe before the U-Net does: `lines`, those that only it or the drawing has."""
+    ranking_width: int = 0
+    """Channels of the network that ranks the proposals among themselves after the U-Net; 0 = none."""
 
 
 HeadConfig = NoiseHeadConfig | FrameHeadConfig | ChoiceHeadConfig
@@ -248,6 +250,8 @@ class JointObjectiveConfig:
     """Of the L1 distance of the mean colors of each region of the drawing, small or large. Ours."""
     ghost_weight: float = 0.0
     """Of the L1 distance where moved keyframes have lines that the drawing has not; ours."""
+    psnr_weight: float = 0.0
+    """Of the negative PSNR in dB, which counts a good frame that becomes better like a bad one that does; ours."""
     last_timestep_share: float = 0.0
     """Share of samples whose noise loss is taken at t = T instead of a uniform t."""
     reverse: ReverseConfig = ReverseConfig()
@@ -378,6 +382,11 @@ class Run:
     """Mixed precision, as accelerate names it."""
     workers: int = 2
     """Processes that make samples ahead of the training."""
+    reuse: int = 1
+    """Crops that each drawing is good for. With more than one, every pass draws them, mirrored and recolored, of all
+    drawings that the workers have made so far, for a device that is faster than they are."""
+    kept_drawings: int = 4096
+    """Of those, how many stay on the device at most, the newest: 6 MB each at 224 px, with two keyframes."""
     seed: int = 0
     checkpoint_every: int = 1000
     """Steps between checkpoints."""
@@ -409,6 +418,10 @@ def check_run(run: Run) -> None:
         if not isinstance(value, expected):
             kinds = ", ".join(member.kind for member in typing.get_args(expected) or [expected])
             raise ValueError(f"{field}.kind: {value.kind} is not for model.kind = {run.model.kind}; take {kinds}")
+    if isinstance(run.model, AnTConfig) and run.reuse != 1:
+        raise ValueError(
+            f"reuse: {run.reuse} is not for model.kind = {run.model.kind}, whose samples are new; leave it out"
+        )
     if isinstance(run.model, ModelConfig) and isinstance(run.data, ShotDataConfig):
         check_painting(run, run.model, run.data)
 
@@ -429,6 +442,8 @@ def check_painting(run: Run, model: ModelConfig, data: ShotDataConfig) -> None:
         )
     if run.schedule.zero_terminal_snr and isinstance(model.head, NoiseHeadConfig):
         raise ValueError("schedule.zero_terminal_snr: the noise head cannot start from pure noise; take the frame head")
+    if run.reuse < 1:
+        raise ValueError(f"reuse: {run.reuse}; give 1 for crops that are all new, or more")
     multiple = 2 ** (len(model.unet.widths) - 1)
     if data.crop_size % multiple:
         raise ValueError(f"data.crop_size: {data.crop_size} is not a multiple of {multiple}, as the U-Net needs")

@@ -13,6 +13,8 @@ VGG_LAYERS = (1, 6, 11, 20, 29)
 """relu1_1 to relu5_1 of torchvision's VGG19. Ours: the paper says five layers without naming them."""
 REGION_PX = 9
 """Smaller regions are specks between lines, whose color nobody chose."""
+BEST_PSNR_DB = 45.0
+"""A better frame is as good: what 8-bit frames and compression leave is no matter of painting."""
 
 
 def noise_loss(prediction: Tensor, truth: Tensor) -> Tensor:
@@ -49,6 +51,12 @@ def ghost_loss(frame: Tensor, target: Tensor, lines: Tensor, moved_lines: Tensor
     weights = foreign_ink(lines, moved_lines.amin(dim=1, keepdim=True))  # (B, 1, H, W)
     distance = (frame - target).abs().mean(dim=1, keepdim=True)
     return (distance * weights).sum(dim=(1, 2, 3)) / weights.sum(dim=(1, 2, 3)).clamp(min=REGION_PX)
+
+
+def psnr_loss(frame: Tensor, target: Tensor) -> Tensor:
+    """Negative PSNR in dB, which no frame brings below -`BEST_PSNR_DB`; both in [0, 1]."""
+    error = (frame - target).square().mean(dim=(1, 2, 3))
+    return 10 * (error + 10 ** (-BEST_PSNR_DB / 10)).log10()
 
 
 class PerceptualLoss(nn.Module):

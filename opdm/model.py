@@ -20,6 +20,7 @@ from opdm.config import ChoiceHeadConfig, ModelConfig, from_dict, to_dict
 from opdm.evidence import weigh_lines
 from opdm.heads import HEADS
 from opdm.proposals import name_proposals
+from opdm.ranking import Candidates, Ranking, show
 from opdm.reference_encoder import PyramidEncoder
 from opdm.region_pooling import RegionPooling
 from opdm.unet import UNet
@@ -40,6 +41,8 @@ class Guidance:
     """(B, P, 3, H, W) float32 in [-1, 1]: frames that may already be right in places."""
     evidence: Tensor | None
     """(B, C, H, W) float32, added to what the U-Net gives the head: logits for the keyframes among the proposals."""
+    candidates: Candidates | None
+    """What is to be ranked, by models that rank."""
 
 
 class OPDMModel(ModelMixin, ConfigMixin):
@@ -71,8 +74,16 @@ class OPDMModel(ModelMixin, ConfigMixin):
             "unet.project.bias": Channels(0, answers, new=HARDLY_CHOSEN),
             **self.adapter.channels("adapter."),
         }
+        self.ranking = None
+        if isinstance(config.head, ChoiceHeadConfig) and config.head.ranking_width:
+            self.ranking = Ranking(
+                config.head.ranking_width,
+                context_width=config.unet.widths[0],
+                references=config.references,
+                fills=config.fills,
+            )
         self.idle_when_new = tuple(
-            f"{name}." for name, module in self.named_modules() if isinstance(module, RegionPooling)
+            f"{name}." for name, module in self.named_modules() if isinstance(module, RegionPooling | Ranking)
         )
 
     def to(self, *arguments: Any, **options: Any) -> "OPDMModel":
@@ -97,26 +108,33 @@ class OPDMModel(ModelMixin, ConfigMixin):
         features = self.reference_encoder(inside.keyframes.flatten(1, 2))  # from (B, 3 K, H, W)
         if offsets := self.adapter(inside):
             features = [reference + offset for reference, offset in zip(features, offsets, strict=True)]
+        logits = weigh_lines(conditions) if self.weighs_lines else None
         evidence = None
-        if self.weighs_lines:
-            logits = weigh_lines(conditions)
+        if logits is not None:
             evidence = F.pad(logits, (0, 0, 0, 0, 0, self.unet.project.out_channels - logits.shape[1]))
-        return Guidance(features, inside.regions, inside.proposals, evidence)
+        candidates = None if self.ranking is None else show(conditions, logits)
+        return Guidance(features, inside.regions, inside.proposals, evidence, candidates)
 
     def denoise(self, noisy_frame: Tensor, timestep: Tensor, lines: Tensor, guidance: Guidance) -> Tensor:
         """The head's prediction, noise or clean frame in [-1, 1], (B, 3, H, W) float32; arguments as `evaluate` has."""
         return self.head(self.evaluate(noisy_frame, timestep, lines, guidance), guidance.proposals)
 
     def evaluate(self, noisy_frame: Tensor, timestep: Tensor, lines: Tensor, guidance: Guidance) -> Tensor:
-        """One evaluation of the U-Net: what the head takes, (B, C, H, W).
+        """One evaluation of the U-Net, and of the ranking: what the head takes, (B, C, H, W).
 
         noisy_frame (B, 3, H, W) float32, in the units of [-1, 1] frames; timestep (B,); lines (B, 1, H, W) in [0, 1].
         """
         dtype = self.dtype
         drawing = channels_last((lines * 2 - 1).to(dtype))
         noisy_frame = channels_last(noisy_frame.to(dtype))
-        output = self.unet(noisy_frame, drawing, timestep, guidance.features, guidance.regions)
-        return output if guidance.evidence is None else output.float() + guidance.evidence
+        output, features = self.unet(noisy_frame, drawing, timestep, guidance.features, guidance.regions)
+        if guidance.evidence is not None:
+            output = output.float() + guidance.evidence
+        if self.ranking is None or guidance.candidates is None:
+            return output
+        logits, residual = output[:, :-3].float(), output[:, -3:].float()
+        ranks = self.ranking(logits, residual, features, guidance.candidates)
+        return torch.cat([logits + ranks, residual], dim=1)
 
     def forward(self, noisy_frame: Tensor, timestep: Tensor, conditions: Conditions) -> Tensor:
         """`encode` and `denoise` in one; for a single step only."""

@@ -25,7 +25,7 @@ from opdm.config import (
 )
 from opdm.data.cel_pairs import PairBatch
 from opdm.data.training import Batch
-from opdm.losses import PerceptualLoss, content_loss, end_point_error, ghost_loss, noise_loss, region_loss
+from opdm.losses import PerceptualLoss, content_loss, end_point_error, ghost_loss, noise_loss, psnr_loss, region_loss
 from opdm.model import Guidance, OPDMModel
 from opdm.sampler import denoise_step, make_scheduler, reverse_process, sampling_grid
 from opdm.warp import mean_offset_px
@@ -60,12 +60,14 @@ class JointObjective(Objective):
                 self.weights["region"] = config.region_weight
             if config.ghost_weight:
                 self.weights["ghost"] = config.ghost_weight
+            if config.psnr_weight:
+                self.weights["psnr"] = config.psnr_weight
             if config.perceptual_weight:
                 self.weights["perceptual"] = config.perceptual_weight
         self.perceptual = PerceptualLoss(config.vgg_weights) if "perceptual" in self.weights else None
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses `noise`, and `content`, `region`, `ghost` and `perceptual` where a frame is generated."""
+        """Losses `noise`, and `content`, `region`, `ghost`, `psnr` and `perceptual` where a frame is generated."""
         target = batch.target * 2 - 1
         guidance = self.model.encode(batch.conditions)
         noise, start, timestep = self.draw(batch)
@@ -86,6 +88,8 @@ class JointObjective(Objective):
                 conditions = batch.conditions
                 moved = conditions.keyframe_lines if conditions.moved_lines is None else conditions.moved_lines
                 losses["ghost"] = ghost_loss(frame, batch.target, conditions.lines, moved.flatten(1, -3))
+            if "psnr" in self.weights:
+                losses["psnr"] = psnr_loss(frame, batch.target)
             if self.perceptual is not None:
                 losses["perceptual"] = self.perceptual(frame, batch.target)
         return losses

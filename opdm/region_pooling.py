@@ -32,16 +32,16 @@ class RegionPooling(nn.Module):
 
 
 def region_mean(values: Tensor, weights: Tensor, regions: Tensor) -> Tensor:
-    """The weighted mean over each pixel's region of values, both (B, C, H, W); weights above 0.
+    """The weighted mean over each pixel's region of values (B, C, H, W); weights (B, C or 1, H, W), above 0.
 
     regions (B, 1, H, W) int from 0, each sample's its own. Returns (B, C, H, W) float32.
     """
     batch, channels, height, width = values.shape
     ids, count = number_apart(regions)
     weights = weights.float()
-    pairs = torch.cat([values.float() * weights, weights], dim=1).movedim(1, -1).flatten(0, 2)  # (B H W, 2 C)
-    sums = pairs.new_zeros(count, 2 * channels).index_add(0, ids, pairs)
-    total, weight = sums.split(channels, dim=1)
+    pairs = torch.cat([values.float() * weights, weights], dim=1).movedim(1, -1).flatten(0, 2)  # (B H W, C + C or 1)
+    sums = pairs.new_zeros(count, pairs.shape[1]).index_add(0, ids, pairs)
+    total, weight = sums[:, :channels], sums[:, channels:]
     means = (total / weight.clamp(min=torch.finfo(torch.float32).tiny)).index_select(0, ids)  # (B H W, C)
     return means.view(batch, height, width, channels).movedim(-1, 1)
 

@@ -3,7 +3,7 @@
 A task is chosen by the type of the run's model, here and nowhere else.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -19,6 +19,7 @@ from opdm.checkpoint import copy_weights, export
 from opdm.config import AnTConfig, CelPairDataConfig, ModelConfig, Run, ShotDataConfig
 from opdm.data import DATASETS, PAIR_DATASETS
 from opdm.data.cel_pairs import CelPairDataset, SegmentPair, stack_pairs
+from opdm.data.replay import Replay, WholeDrawings, count_drawings, draw_again
 from opdm.data.shot_dataset import ShotDataset
 from opdm.data.training import stack
 from opdm.metrics.image import bounded_psnr
@@ -40,11 +41,20 @@ class Validation:
 class Task:
     """Base: everything of a run that depends on what its model is for."""
 
+    run: Run
     model: nn.Module
     dataset: Dataset
     objective: Objective
     stack: Callable[[Sequence[Any]], Any]
     """Makes one batch of samples; a batch has `to(device)`."""
+
+    def plan_loads(self, passes: range) -> tuple[range, int]:
+        """What the workers make for some forward passes of a process: numbered loads, and how many samples one has."""
+        return passes, self.run.batch_size
+
+    def batches(self, made: Iterator[Any], *, first_pass: int, process: int, device: torch.device) -> Iterator[Any]:
+        """What is trained on, of the batches that the workers make."""
+        return made
 
     def export(self, folder: Path) -> None:
         """Write what users load."""
@@ -59,22 +69,44 @@ class Painting(Task):
     """A model that paints drawings between keyframes."""
 
     model: OPDMModel
-    dataset: ShotDataset
+    shots: ShotDataset
 
     def __init__(self, run: Run, config: ModelConfig):
         assert isinstance(run.data, ShotDataConfig), "a run is checked when it is made"
         self.run, self.stack = run, stack
-        self.dataset = DATASETS[type(run.data)](
+        self.shots = self.dataset = DATASETS[type(run.data)](
             run.data,
             references=config.references,
             uses_motion=config.uses_motion,
             seed=run.seed,
             matcher=config.matcher,
         )
+        if run.reuse > 1:
+            self.dataset, self.stack = WholeDrawings(self.shots), list
         self.model = OPDMModel.from_model_config(config).to(memory_format=torch.channels_last)
         if run.init_from is not None:
             copy_weights(self.model, OPDMPipeline.from_pretrained(run.init_from).model, run.init_from)
         self.objective = OBJECTIVES[type(run.objective)](self.model, run.objective, run.schedule)
+
+    def plan_loads(self, passes: range) -> tuple[range, int]:
+        """A batch for each pass; or a shot at a time, of which fewer are needed."""
+        run = self.run
+        if run.reuse == 1:
+            return super().plan_loads(passes)
+        assert isinstance(run.data, ShotDataConfig), "a run is checked when it is made"
+        first = passes.start * run.batch_size // (run.reuse * run.data.targets_per_shot)
+        drawings = count_drawings(len(passes), reuse=run.reuse, size=run.batch_size)
+        return range(first, first - (-drawings // run.data.targets_per_shot)), run.data.targets_per_shot
+
+    def batches(self, made: Iterator[Any], *, first_pass: int, process: int, device: torch.device) -> Iterator[Any]:
+        """Those made, or crops of all drawings that were made."""
+        run = self.run
+        if run.reuse == 1:
+            return made
+        assert isinstance(run.data, ShotDataConfig), "a run is checked when it is made"
+        replay = Replay(side=run.data.crop_size, most=run.kept_drawings, device=device)
+        seed = run.seed, process
+        return draw_again(made, replay, reuse=run.reuse, size=run.batch_size, seed=seed, first_pass=first_pass)
 
     def export(self, folder: Path) -> None:
         """A pipeline."""
@@ -82,7 +114,7 @@ class Painting(Task):
 
     def validate(self) -> Validation:
         """Paint one drawing of each held-out shot; PSNR beside that of the nearest keyframe."""
-        samples = stack([self.dataset[i] for i in self.dataset.held_out(self.run.validation_shots)])
+        samples = stack([self.shots[i] for i in self.shots.held_out(self.run.validation_shots)])
         pipeline = OPDMPipeline.from_model(self.model, self.run.schedule)
         painted, _ = pipeline.denoise(samples.conditions, seeds=[int(seed) for seed in samples.seeds])
         painted = painted.cpu()

@@ -82,7 +82,12 @@ class Trainer:
         """Train to the last step, the time limit or Ctrl-C, and save; True when the run is complete."""
         run = self.run
         report = Report(self.folder, first_step=self.step, steps=run.steps, enabled=self.accelerator.is_main_process)
-        batches = iter(self._loader())
+        batches = self.task.batches(
+            iter(self._loader()),
+            first_pass=self.step * run.accumulation,
+            process=self.accelerator.process_index,
+            device=self.accelerator.device,
+        )
         usual = signal.signal(signal.SIGINT, self._request_stop)
         try:
             while self.step < run.steps and not self._should_stop():
@@ -153,11 +158,10 @@ class Trainer:
 
     def _loader(self) -> DataLoader:
         run = self.run
+        loads, size = self.task.plan_loads(range(self.step * run.accumulation, run.steps * run.accumulation))
         sampler = StepSampler(
-            first_step=self.step,
-            steps=run.steps,
-            batch_size=run.batch_size,
-            accumulation=run.accumulation,
+            loads=loads,
+            batch_size=size,
             process=self.accelerator.process_index,
             processes=self.accelerator.num_processes,
         )

@@ -93,9 +93,12 @@ class UNet(nn.Module):
 
     def forward(
         self, noisy_frame: Tensor, lines: Tensor, timestep: Tensor, guidance: list[Tensor], regions: Tensor
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """noisy_frame (B, 3, H, W) and lines (B, 1, H, W), both about [-1, 1]; timestep (B,); guidance one
-        (B, C_l, H / 2^l, W / 2^l) per level; regions (B, 1, H, W) int. Returns (B, out_channels, H, W)."""
+        (B, C_l, H / 2^l, W / 2^l) per level; regions (B, 1, H, W) int.
+
+        Returns (B, out_channels, H, W), and the features (B, C_0, H, W) that it is a projection of.
+        """
         hidden = self.stem(torch.cat([noisy_frame, lines], dim=1))  # (B, C_0, H, W)
         time = F.silu(self.time_embedding(self.time_features(timestep).to(hidden.dtype)))  # (B, T)
         skips = [hidden]
@@ -108,7 +111,8 @@ class UNet(nn.Module):
         hidden = self.middle_out(hidden, time)
         for decoder, upsample in zip(self.decoder, self.upsamples, strict=True):
             hidden = upsample(decoder(hidden, skips, time, regions))
-        return self.project(norm_silu(self.norm, hidden))  # (B, out_channels, H, W)
+        features = norm_silu(self.norm, hidden)
+        return self.project(features), features
 
 
 def attentions(config: UNetConfig, level: int, count: int) -> nn.ModuleList:

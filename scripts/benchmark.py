@@ -423,6 +423,63 @@ def ant_rows() -> list[Row]:
     return rows
 
 
+def paper_rows() -> list[Row]:
+    """The paper's model, 206 M parameters at 224 px, on a GPU; nothing without one. No perceptual loss, which needs VGG's
+    weights; everything else as in the run `opdm`, with the reverse pass through all ten steps."""
+    if not torch.cuda.is_available():
+        return []
+    matrix, size = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16), 224
+    product_rate = 2 * 8192**3 / on_gpu(lambda: matrix @ matrix, 20)
+    run = RUNS["opdm"]
+    config = replace(run.objective, perceptual_weight=0)
+    model = OPDMModel.from_model_config(run.model).to("cuda", memory_format=torch.channels_last)
+    objective, rows = JointObjective(model, config, run.schedule), []
+    conditions = replace(make_conditions(8, size), flow_px=None, flow_error_px=None, moved_lines=None, proposals=None)
+    batch = replace(make_batch(8, size), conditions=replace(conditions, fill_sureness=None, settled=None))
+    scheduler = make_scheduler(run.schedule, "epsilon")
+
+    def train(samples: Batch) -> None:
+        with torch.autocast("cuda", torch.bfloat16):
+            sum(values.mean() for values in objective(samples).values()).backward()
+        objective.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def paint(drawings: Conditions) -> None:
+        with torch.autocast("cuda", torch.bfloat16):
+            guidance, frame = model.encode(drawings), torch.randn(len(drawings.lines), 3, size, size, device="cuda")
+            for timestep in sampling_grid(scheduler, run.model.sampling_steps):
+                frame = denoise_step(model, scheduler, frame, timestep, drawings.lines, guidance)
+
+    for count in (1, 8):
+        samples = batch.map(lambda image, n=count: image[:n].cuda())
+        samples = replace(samples, seeds=batch.seeds[:count])
+        for name, action in (
+            ("training step", lambda s=samples: train(s)),
+            ("painting", lambda s=samples: paint(s.conditions)),
+        ):
+            action()  # the first one chooses kernels
+            with FlopCounterMode(display=False) as counter:
+                action()
+            torch.cuda.reset_peak_memory_stats()
+            seconds = on_gpu(action, 3)
+            share = counter.get_total_flops() / seconds / product_rate
+            title = f"opdm, bfloat16, {name}, batch {count}"
+            rows.append(Row(title, 1000 * seconds / count, "ms per drawing", ""))
+            rows.append(Row(f"{title}, rate", share, "of an 8192 matrix product's", ""))
+            rows.append(Row(f"{title}, memory", torch.cuda.max_memory_allocated() / 2**30, "GiB", ""))
+    return rows
+
+
+def on_gpu(action: Callable[[], object], repetitions: int) -> float:
+    """Seconds that it takes there."""
+    torch.cuda.synchronize()
+    begun = time.perf_counter()
+    for _ in range(repetitions):
+        action()
+    torch.cuda.synchronize()
+    return (time.perf_counter() - begun) / repetitions
+
+
 ROWS = {
     "generator": generator_rows,
     "regions": region_rows,
@@ -434,6 +491,7 @@ ROWS = {
     "metrics": metric_rows,
     "metrics memory": metric_memory_rows,
     "lines": line_rows,
+    "paper": paper_rows,
     "data": data_rows,
 }
 

@@ -22,7 +22,7 @@ def another_accelerator():
 
 
 def make_choice_model():
-    return make_model(FlowAdapterConfig(blocks_per_level=1), ChoiceHeadConfig(evidence="lines"))
+    return make_model(FlowAdapterConfig(blocks_per_level=1), ChoiceHeadConfig(evidence="lines", ranking_width=4))
 
 
 def test_the_pipeline_paints_as_on_the_cpu():

@@ -40,6 +40,12 @@ def test_means_are_those_of_a_loop():
     assert torch.allclose(region_mean(values, weights, regions), expected, atol=1e-6)
 
 
+def test_all_channels_may_have_the_same_weights():
+    values, weights, regions = make_pair()
+    shared = weights[:, :1]
+    assert torch.allclose(region_mean(values, shared, regions), region_mean(values, shared.expand_as(values), regions))
+
+
 def test_gradients_are_those_of_differences():
     values, weights, regions = make_pair()
     arguments = values.double().requires_grad_(), weights.double().requires_grad_()

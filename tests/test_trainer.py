@@ -242,21 +242,14 @@ def test_the_learning_rate_warms_up_and_decays():
 
 
 def test_processes_share_the_samples_of_a_step():
-    def indices(first_step, process, processes, batch_size):
-        sampler = StepSampler(
-            first_step=first_step,
-            steps=3,
-            batch_size=batch_size,
-            accumulation=2,
-            process=process,
-            processes=processes,
-        )
-        return list(sampler)
+    def indices(first_pass, process, processes, batch_size):
+        loads = range(first_pass, 6)
+        return list(StepSampler(loads=loads, batch_size=batch_size, process=process, processes=processes))
 
     alone = indices(0, 0, 1, 4)
     halves = [indices(0, process, 2, 2) for process in range(2)]
     assert [a + b for a, b in zip(*halves, strict=True)] == alone
-    assert indices(1, 0, 1, 4) == alone[2:]
+    assert indices(2, 0, 1, 4) == alone[2:]
 
 
 TWO_BY_TWO = ["smoke", *SMALL, "--steps", "2", "--objective.reverse.gradient", "one-step", "--batch-size"]

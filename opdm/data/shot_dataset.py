@@ -75,11 +75,14 @@ class ShotDataset(Dataset[Batch]):
         return 2 * HELD_OUT
 
     def __getitem__(self, index: int) -> Batch:
-        target_index, _ = divmod(index, self.config.crops_per_target)
+        random = np.random.default_rng((self.seed, index))
+        return crop(self.whole(index // self.config.crops_per_target), self.config.crop_size, random)
+
+    def whole(self, target_index: int) -> Batch:
+        """A drawing of which crops are samples; it is kept until another one is asked for."""
         if self._kept_target is None or self._kept_target[0] != target_index:
             self._kept_target = target_index, self._make_target(target_index)
-        random = np.random.default_rng((self.seed, index))
-        return crop(self._kept_target[1], self.config.crop_size, random)
+        return self._kept_target[1]
 
     def make_shot(self, random: np.random.Generator, *, is_held_out: bool) -> TrueShot:
         """A shot to be keyed by its first and its last frame."""

@@ -46,18 +46,16 @@ def stack(samples: Sequence[Batch]) -> Batch:
 
 
 class StepSampler(Sampler[list[int]]):
-    """The indices of one process, a list per forward pass, from any step of a run on."""
+    """The indices of one process, a list for each of some numbered loads of samples."""
 
-    def __init__(
-        self, *, first_step: int, steps: int, batch_size: int, accumulation: int, process: int, processes: int
-    ):
-        self.passes = range(first_step * accumulation, steps * accumulation)
+    def __init__(self, *, loads: range, batch_size: int, process: int, processes: int):
+        self.loads = loads
         self.batch_size, self.process, self.processes = batch_size, process, processes
 
     def __iter__(self) -> Iterator[list[int]]:
-        for forward_pass in self.passes:
-            start = (forward_pass * self.processes + self.process) * self.batch_size
+        for load in self.loads:
+            start = (load * self.processes + self.process) * self.batch_size
             yield list(range(start, start + self.batch_size))
 
     def __len__(self) -> int:
-        return len(self.passes)
+        return len(self.loads)

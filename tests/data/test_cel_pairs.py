@@ -29,7 +29,7 @@ def test_a_sample_is_a_function_of_seed_and_index_alone():
 
 
 def test_workers_change_nothing():
-    sampler = StepSampler(first_step=0, steps=2, batch_size=3, accumulation=1, process=0, processes=1)
+    sampler = StepSampler(loads=range(2), batch_size=3, process=0, processes=1)
     loaders = [DataLoader(dataset(), batch_sampler=sampler, collate_fn=stack_pairs, num_workers=n) for n in (0, 1)]
     assert all(equal(a, b) for a, b in zip(*loaders, strict=True))
 

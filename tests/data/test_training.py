@@ -35,7 +35,7 @@ def test_a_sample_is_a_function_of_its_index_alone():
 
 
 def test_workers_change_nothing():
-    sampler = StepSampler(first_step=0, steps=3, batch_size=2, accumulation=1, process=0, processes=1)
+    sampler = StepSampler(loads=range(3), batch_size=2, process=0, processes=1)
     loaders = [DataLoader(dataset(), batch_sampler=sampler, collate_fn=stack, num_workers=n) for n in (0, 2)]
     assert all(equal(a, b) for a, b in zip(*loaders, strict=True))
 
