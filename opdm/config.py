@@ -442,8 +442,10 @@ def check_painting(run: Run, model: ModelConfig, data: ShotDataConfig) -> None:
         )
     if run.schedule.zero_terminal_snr and isinstance(model.head, NoiseHeadConfig):
         raise ValueError("schedule.zero_terminal_snr: the noise head cannot start from pure noise; take the frame head")
-    if run.reuse < 1:
-        raise ValueError(f"reuse: {run.reuse}; give 1 for crops that are all new, or more")
+    if run.reuse < 1 or run.kept_drawings < 1:
+        raise ValueError(
+            f"reuse: {run.reuse} crops of {run.kept_drawings} kept_drawings; give 1 for crops that are all new, or more"
+        )
     multiple = 2 ** (len(model.unet.widths) - 1)
     if data.crop_size % multiple:
         raise ValueError(f"data.crop_size: {data.crop_size} is not a multiple of {multiple}, as the U-Net needs")

@@ -1,9 +1,9 @@
 """The proposals ranked among themselves: by what each looks like beside the others, whichever of them it is.
 
 Ours. The U-Net has a channel of its own for every proposal, and has to learn of each anew what a good one is like. Here
-one small network looks at all of them with the same weights: how a proposal agrees with the others and with the answer so
-far, how well its lines meet the drawing's, and what its region as a whole says of that. It looks at half the size, for
-a ranking is a matter of regions and the U-Net sees to their edges; at full size it would take more memory than the U-Net.
+one small network looks at all of them with the same weights: how a proposal agrees with the others and with the answer
+so far, how well its lines meet the drawing's, and what its region as a whole says of that. It looks at half the size,
+for a ranking is a matter of regions and the U-Net sees to edges; at full size it takes more memory than the U-Net.
 """
 
 from dataclasses import dataclass, replace
@@ -149,8 +149,8 @@ def show(conditions: Conditions, evidence: Tensor | None) -> Candidates:
 
 
 def find(logits: Tensor, residual: Tensor, candidates: Candidates) -> Tensor:
-    """What the U-Net makes of each proposal: its weight, the weight of all that look like it, and how far it is from the
-    answer, here and in the region; of logits (B, P, h, w) and residual (B, 3, h, w), (B, P, FOUND, h, w)."""
+    """What the U-Net makes of each proposal: its weight, the weight of all that look like it, and how far it is from
+    the answer, here and in the region; of logits (B, P, h, w) and residual (B, 3, h, w), (B, P, FOUND, h, w)."""
     logarithms = logits.float().log_softmax(dim=1)
     weights = logarithms.exp()
     answer = (weights[:, :, None] * candidates.frames).sum(dim=1) + residual.float() / 2  # (B, 3, H, W)
@@ -189,8 +189,8 @@ def blur(planes: Tensor, side: int) -> Tensor:
 
 
 def find_partners(references: int, fills: int) -> list[int]:
-    """For each of `opdm.proposals.name_proposals`, the one made in the same way of the other keyframe; itself where there
-    is none."""
+    """For each of `opdm.proposals.name_proposals`, the one made in the same way of the other keyframe; itself where
+    there is none."""
     moves = 2 * FLOWS
     partners = [(references - 1 - k) * moves + nth for k in range(references) for nth in range(moves)]
     unmoved, first_fill = references * moves, references * (moves + 1)

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -26,6 +27,7 @@ import opdm.blocks
 import opdm.model
 import opdm.reference_encoder
 from configs import RUNS
+from configs.opdm import OPDM
 from opdm.ant import AnT
 from opdm.conditions import Conditions
 from opdm.config import AnTConfig, JointObjectiveConfig, ReverseConfig
@@ -424,16 +426,15 @@ def ant_rows() -> list[Row]:
 
 
 def paper_rows() -> list[Row]:
-    """The paper's model, 206 M parameters at 224 px, on a GPU; nothing without one. No perceptual loss, which needs VGG's
-    weights; everything else as in the run `opdm`, with the reverse pass through all ten steps."""
+    """The paper's model, 206 M parameters at 224 px, on a GPU; nothing without one. No perceptual loss, which needs
+    VGG's weights; everything else as in the run `opdm`, with the reverse pass through all ten steps."""
     if not torch.cuda.is_available():
         return []
     matrix, size = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16), 224
     product_rate = 2 * 8192**3 / on_gpu(lambda: matrix @ matrix, 20)
-    run = RUNS["opdm"]
-    config = replace(run.objective, perceptual_weight=0)
-    model = OPDMModel.from_model_config(run.model).to("cuda", memory_format=torch.channels_last)
-    objective, rows = JointObjective(model, config, run.schedule), []
+    run, steps = RUNS["opdm"], OPDM.sampling_steps
+    model = OPDMModel.from_model_config(OPDM).to("cuda", memory_format=torch.channels_last)
+    objective, rows = JointObjective(model, JointObjectiveConfig(perceptual_weight=0), run.schedule), []
     conditions = replace(make_conditions(8, size), flow_px=None, flow_error_px=None, moved_lines=None, proposals=None)
     batch = replace(make_batch(8, size), conditions=replace(conditions, fill_sureness=None, settled=None))
     scheduler = make_scheduler(run.schedule, "epsilon")
@@ -447,15 +448,14 @@ def paper_rows() -> list[Row]:
     def paint(drawings: Conditions) -> None:
         with torch.autocast("cuda", torch.bfloat16):
             guidance, frame = model.encode(drawings), torch.randn(len(drawings.lines), 3, size, size, device="cuda")
-            for timestep in sampling_grid(scheduler, run.model.sampling_steps):
+            for timestep in sampling_grid(scheduler, steps):
                 frame = denoise_step(model, scheduler, frame, timestep, drawings.lines, guidance)
 
     for count in (1, 8):
-        samples = batch.map(lambda image, n=count: image[:n].cuda())
-        samples = replace(samples, seeds=batch.seeds[:count])
+        samples = replace(batch.map(lambda image, n=count: image[:n].cuda()), seeds=batch.seeds[:count])
         for name, action in (
-            ("training step", lambda s=samples: train(s)),
-            ("painting", lambda s=samples: paint(s.conditions)),
+            ("training step", partial(train, samples)),
+            ("painting", partial(paint, samples.conditions)),
         ):
             action()  # the first one chooses kernels
             with FlopCounterMode(display=False) as counter:

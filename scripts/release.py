@@ -1,6 +1,7 @@
 """Put a trained model inside the package: `python scripts/release.py runs/opdm-small/pipeline opdm-small`.
 
-Half precision, at most 16 MiB, with its checksum; the model card beside it (README.md) stays as it is.
+Half precision, at most 16 MiB, with its checksum; the model card beside it (README.md) stays as it is. Of several
+folders, runs that went on from each other, the weights are averaged (Wortsman et al. 2022, "Model soups").
 """
 
 import argparse
@@ -24,11 +25,11 @@ LARGEST_MIB = 16
 def main() -> int:
     """Exit status 0, or 2 for a model that cannot be released."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pipeline", type=Path, help="folder that training wrote")
+    parser.add_argument("pipelines", type=Path, nargs="+", metavar="pipeline", help="folder that training wrote")
     parser.add_argument("name", help="what users will call it")
     options = parser.parse_args()
     try:
-        model = load(options.pipeline)
+        model = average([load(folder) for folder in options.pipelines])
     except ValueError as error:
         parser.error(str(error))
     folder = FOLDER / options.name
@@ -54,6 +55,18 @@ def load(folder: Path) -> OPDMPipeline | AnT:
     if (folder / "config.json").is_file():
         return load_ant(folder).half()
     return OPDMPipeline.from_pretrained(folder, dtype=torch.float16)
+
+
+def average(loaded: list[OPDMPipeline | AnT]) -> OPDMPipeline | AnT:
+    """The first of them with the mean weights of all. Raises ValueError where they are of several shapes."""
+    networks = [each.model if isinstance(each, OPDMPipeline) else each for each in loaded]
+    shapes = [{name: weight.shape for name, weight in network.named_parameters()} for network in networks]
+    if any(each != shapes[0] for each in shapes):
+        raise ValueError("these pipelines are models of several shapes; give runs that went on from each other")
+    for name, weight in networks[0].named_parameters():
+        mean = torch.stack([network.get_parameter(name).float() for network in networks]).mean(dim=0)
+        weight.data.copy_(mean)
+    return loaded[0]
 
 
 def forget_origin(folder: Path) -> None:

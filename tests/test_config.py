@@ -72,6 +72,9 @@ def test_unknown_fields_and_kinds_are_named():
             "objective.kind: matching is not for model.kind = opdm; take joint, alignment, flow",
         ),
         (lambda: replace_run(data=dataclasses.replace(RUNS["opdm"].data, crop_size=100)), "data.crop_size"),
+        (lambda: replace_run(reuse=0), "reuse: 0"),
+        (lambda: replace_run(reuse=2, kept_drawings=0), "0 kept_drawings"),
+        (lambda: dataclasses.replace(RUNS["ant"], reuse=2), "reuse: 2"),
         (lambda: replace_run(data=dataclasses.replace(RUNS["opdm"].data, crop_size=512)), "data.shot_sizes"),
     ],
 )

@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torchvision
+from skimage.metrics import peak_signal_noise_ratio
 
 from opdm.evidence import BESIDE_PX
 from opdm.losses import (
@@ -10,6 +11,7 @@ from opdm.losses import (
     end_point_error,
     ghost_loss,
     noise_loss,
+    psnr_loss,
     region_loss,
 )
 
@@ -27,6 +29,19 @@ def test_values_by_hand():
     assert content_loss(black, gray).item() == pytest.approx(0.5 + 1 - 1e-4 / (0.25 + 1e-4), abs=1e-5)
 
 
+def test_psnr_loss_is_that_of_scikit_image_up_to_where_it_is_bounded():
+    torch.manual_seed(0)
+    target = torch.rand(1, 3, 16, 16)
+    for deviation in (0.3, 0.1, 0.03):
+        frame = (target + deviation * torch.randn_like(target)).clamp(0, 1)
+        expected = peak_signal_noise_ratio(target.numpy(), frame.numpy(), data_range=1)
+        assert psnr_loss(frame, target).item() == pytest.approx(-expected, abs=0.2)
+    same = target.clone().requires_grad_()
+    loss = psnr_loss(same, target)
+    loss.backward()
+    assert loss.item() == pytest.approx(-45) and same.grad.isfinite().all()
+
+
 def test_each_sample_has_its_own_loss():
     target = torch.rand(2, 3, 16, 16)
     frame = target.clone()
@@ -34,6 +49,7 @@ def test_each_sample_has_its_own_loss():
     for loss in (noise_loss, content_loss):
         values = loss(frame, target)
         assert values[0] < 1e-5 < 0.01 < values[1]
+    assert psnr_loss(frame, target)[0] < -40 < -20 < psnr_loss(frame, target)[1]
 
 
 def test_region_loss_agrees_with_a_loop():

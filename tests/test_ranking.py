@@ -1,4 +1,4 @@
-"""Ranking: what it is told of each proposal, by loops; that keyframes may change places; and that a new one adds nothing."""
+"""Ranking: what it is told, by loops; that keyframes may change places; that a new one adds nothing."""
 
 from dataclasses import replace
 

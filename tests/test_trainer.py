@@ -24,6 +24,7 @@ from opdm.config import (
     OptimizerConfig,
 )
 from opdm.data.cel_pairs import SegmentedDrawing, SegmentPair
+from opdm.data.shot_dataset import ShotDataset
 from opdm.data.training import StepSampler
 from opdm.frames import read_frame
 from opdm.pipeline import OPDMPipeline
@@ -82,6 +83,26 @@ def test_two_steps_and_two_more_equal_four(tmp_path):
     first, second = weights(tmp_path / "four"), weights(tmp_path / "two")
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert records(tmp_path / "four") == records(tmp_path / "two")
+
+
+def test_a_run_that_draws_again_makes_fewer_drawings(tmp_path, monkeypatch):
+    """16 crops of 3 uses each: 6 drawings, and four batches of two ahead, a shot of two at a time."""
+    made, usual = [], ShotDataset.whole
+    monkeypatch.setattr(ShotDataset, "whole", lambda self, index: made.append(index) or usual(self, index))
+    run = make_run(reuse=3, steps=8, validation_shots=0)
+    assert Trainer(run, tmp_path, cpu=True).train()
+    assert made == list(range(14))
+    assert [record["step"] for record in records(tmp_path) if "loss" in record] == list(range(1, 9))
+
+
+def test_a_run_that_draws_again_is_resumed(tmp_path):
+    """Of what was made before nothing is left, so that it is not the same run; but it ends, on drawings of its own."""
+    run = make_run(reuse=2, validation_shots=0)
+    stopped = Trainer(run, tmp_path, cpu=True)
+    stopped._should_stop = lambda: stopped.step == 2
+    assert not stopped.train()
+    resumed = Trainer(run, tmp_path, cpu=True)
+    assert resumed.step == 2 and resumed.train()
 
 
 def test_a_run_leaves_everything_behind(tmp_path):

@@ -1,8 +1,8 @@
-"""Drawings that are drawn again: crops of all that the workers have made so far, for a device that is faster than they are.
+"""Drawings that are drawn again: crops of all that the workers have made so far, where the device is faster than them.
 
-Making a drawing's flows and fills takes a processor a second; a large GPU trains on a dozen crops meanwhile. The drawings
-are kept on the device, in the few bytes that their frames and flows have to tell, and each pass sees other crops of them,
-mirrored and with their colors exchanged.
+Making the flows and fills of a drawing takes a processor seconds; a large GPU trains on dozens of crops meanwhile. The
+drawings stay on the device, in the few bytes that their frames and flows have to tell, and each pass sees other crops
+of them, mirrored and with their colors exchanged.
 """
 
 from collections import deque
@@ -34,11 +34,11 @@ Layout = tuple[tuple[str, str, tuple[int, ...]], ...]
 
 @dataclass(frozen=True)
 class Packed:
-    """A `Batch` of one whole drawing: its tensors below each other, by kind. All are (N, H, W)."""
+    """A `Batch` of one whole drawing: its tensors, by kind one below the other, (N, H, W)."""
 
     layout: Layout
     planes: dict[str, Any]
-    """Arrays, or tensors on a device: 8 bits for what is in [0, 1], half precision for pixels, whole numbers for ids."""
+    """Arrays, or tensors on a device: 8 bits for what is in [0, 1], half precision for pixels, int32 for ids."""
 
     def to(self, device: torch.device) -> "Packed":
         """The same with tensors on a device."""
@@ -60,7 +60,7 @@ class WholeDrawings(Dataset[Packed]):
 
 def pack(sample: Batch) -> Packed:
     """A sample in its few bytes; arrays, which processes hand over without shared memory."""
-    tensors = {name: tensor for name, tensor in name_tensors(sample)}
+    tensors = dict(name_tensors(sample))
     layout = tuple((name, kind_of(name, tensor), tuple(tensor.shape[:-2])) for name, tensor in tensors.items())
     rows: dict[str, list[np.ndarray]] = {}
     for name, kind, _ in layout:

@@ -1,4 +1,4 @@
-"""Drawings that are drawn again: nothing is lost in their few bytes, mirrors and colors stay true, and the order holds."""
+"""Drawings that are drawn again: nothing is lost in their few bytes, mirrors and colors stay true, order holds."""
 
 from itertools import count, islice
 
