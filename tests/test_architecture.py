@@ -52,6 +52,7 @@ LAYERS = {
         "evidence",
         "heads",
         "model",
+        "ranking",
         "reference_encoder",
         "sampler",
         "unet",
