@@ -12,6 +12,7 @@ from configs.pretraining import OFFSETS, PRETRAINING_RUNS
 from opdm.config import (
     AdapterConfig,
     CelDataConfig,
+    ChoiceHeadConfig,
     DeformableAdapterConfig,
     FlowAdapterConfig,
     FrameHeadConfig,
@@ -171,6 +172,9 @@ ABLATIONS = (
     Ablation("pooling", "opdm-small", SMALL),
     Ablation("pooling", "small-pixels", small("opdm-small without pooling over regions.",
              model=replace(OPDM_SMALL, unet=replace(OPDM_SMALL.unet, region_levels=())))),
+    Ablation("ranking", "opdm-small", SMALL),
+    Ablation("ranking", "small-unranked", small("opdm-small without the network that ranks the proposals.",
+             model=replace(OPDM_SMALL, head=ChoiceHeadConfig(evidence="lines")))),
     Ablation("ghosts", "opdm-small", SMALL),
     Ablation("ghosts", "small-ghosts", small("opdm-small with the loss of ghosts.", ghost_weight=1)),
 )  # fmt: skip
