@@ -195,6 +195,11 @@ class ModelConfig:
         return self.adapter.count_fills(self.references) if isinstance(self.adapter, FlowAdapterConfig) else 1
 
     def __post_init__(self) -> None:
+        if isinstance(self.head, ChoiceHeadConfig) and self.head.ranking_width and len(self.unet.widths) < 2:
+            raise ValueError(
+                f"head.ranking_width: {self.head.ranking_width} works at half the size, but unet.widths = "
+                f"{self.unet.widths} takes odd ones; give two levels, or no ranking"
+            )
         if isinstance(self.adapter, OffsetAdapterConfig | DeformableAdapterConfig) and len(self.adapter.widths) != len(
             self.unet.widths
         ):

@@ -31,8 +31,8 @@ EVIDENCE_SCALE = 10.0
 DILATIONS = (1, 2, 4)
 KINDS = 5
 """Moved as it is, moved and inked, unmoved, filled by vote, filled by match."""
-SHOWN, SHOWN_BY_REGION = 13, 4
-"""Channels of what is known of each proposal before the U-Net, the last few of them means over regions."""
+SHOWN = 13
+"""Channels of what is known of each proposal before the U-Net."""
 FOUND = 8
 """Channels of what the U-Net makes of it."""
 
@@ -153,7 +153,7 @@ def find(logits: Tensor, residual: Tensor, candidates: Candidates) -> Tensor:
     the answer, here and in the region; of logits (B, P, h, w) and residual (B, 3, h, w), (B, P, FOUND, h, w)."""
     logarithms = logits.float().log_softmax(dim=1)
     weights = logarithms.exp()
-    answer = (weights[:, :, None] * candidates.frames).sum(dim=1) + residual.float() / 2  # (B, 3, H, W)
+    answer = (weights[:, :, None] * candidates.frames).sum(dim=1) + residual.float() / 2  # it is of [-1, 1] frames
     distances = distance(candidates.frames, answer[:, None])
     support = torch.stack([(near * weights).sum(dim=1) for near in candidates.is_near.unbind(dim=1)], dim=1)
     found = [logarithms.clamp(min=LEAST_LOGIT) / LOGIT_SCALE, weights, support, distances]

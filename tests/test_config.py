@@ -61,6 +61,12 @@ def test_unknown_fields_and_kinds_are_named():
         (lambda: UNetConfig(attention_head_width=60), "unet.attention_head_width"),
         (lambda: ModelConfig(adapter=OffsetAdapterConfig(widths=(8, 8))), "adapter.widths"),
         (
+            lambda: ModelConfig(
+                unet=UNetConfig(widths=(32,), attention_levels=()), head=ChoiceHeadConfig(ranking_width=8)
+            ),
+            "head.ranking_width: 8",
+        ),
+        (
             lambda: replace_run(objective=FlowObjectiveConfig(), model=ModelConfig(adapter=IdentityAdapterConfig())),
             "offset",
         ),
