@@ -104,9 +104,9 @@ class NaiveModel(OPDMModel):
 @torch.no_grad()
 def sample(model: OPDMModel, conditions: Conditions) -> None:
     """Paint one batch of drawings as the pipeline does, without the optical flow before it."""
-    scheduler = make_scheduler(RUN.schedule, "sample")
+    scheduler = make_scheduler(RUN.schedule, model.head.prediction_type)
     guidance = model.encode(conditions)
-    frame = torch.randn(conditions.lines.shape[0], 3, SIZE, SIZE)
+    frame = torch.randn_like(conditions.keyframes[:, 0])
     for timestep in sampling_grid(scheduler, RUN.model.sampling_steps):
         frame = denoise_step(model, scheduler, frame, timestep, conditions.lines, guidance)
 
@@ -115,7 +115,7 @@ def training_step(objective: JointObjective, batch: Batch, precision: torch.dtyp
     """Forward and backward of one batch."""
 
     def step() -> None:
-        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        with torch.autocast(batch.target.device.type, precision, enabled=precision != torch.float32):
             losses = objective(batch)
             total = sum(values.mean() for values in losses.values())
         total.backward()
@@ -431,37 +431,20 @@ def paper_rows() -> list[Row]:
     if not torch.cuda.is_available():
         return []
     matrix, size = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16), 224
-    product_rate = 2 * 8192**3 / on_gpu(lambda: matrix @ matrix, 20)
-    run, steps = RUNS["opdm"], OPDM.sampling_steps
+    product_rate = 2 * 8192**3 / best_of(to_the_end(lambda: matrix @ matrix), 20)
     model = OPDMModel.from_model_config(OPDM).to("cuda", memory_format=torch.channels_last)
-    objective, rows = JointObjective(model, JointObjectiveConfig(perceptual_weight=0), run.schedule), []
-    conditions = replace(make_conditions(8, size), flow_px=None, flow_error_px=None, moved_lines=None, proposals=None)
-    batch = replace(make_batch(8, size), conditions=replace(conditions, fill_sureness=None, settled=None))
-    scheduler = make_scheduler(run.schedule, "epsilon")
-
-    def train(samples: Batch) -> None:
-        with torch.autocast("cuda", torch.bfloat16):
-            sum(values.mean() for values in objective(samples).values()).backward()
-        objective.zero_grad(set_to_none=True)
-
-    @torch.no_grad()
-    def paint(drawings: Conditions) -> None:
-        with torch.autocast("cuda", torch.bfloat16):
-            guidance, frame = model.encode(drawings), torch.randn(len(drawings.lines), 3, size, size, device="cuda")
-            for timestep in sampling_grid(scheduler, steps):
-                frame = denoise_step(model, scheduler, frame, timestep, drawings.lines, guidance)
-
+    objective, rows = JointObjective(model, JointObjectiveConfig(perceptual_weight=0), RUNS["opdm"].schedule), []
     for count in (1, 8):
-        samples = replace(batch.map(lambda image, n=count: image[:n].cuda()), seeds=batch.seeds[:count])
+        batch = make_batch(count, size)
+        batch = replace(batch, conditions=build_still(batch.conditions)).to("cuda")
         for name, action in (
-            ("training step", partial(train, samples)),
-            ("painting", partial(paint, samples.conditions)),
+            ("training step", training_step(objective, batch, torch.bfloat16)),
+            ("painting", partial(paint_in_bfloat16, model, batch.conditions)),
         ):
-            action()  # the first one chooses kernels
             with FlopCounterMode(display=False) as counter:
                 action()
             torch.cuda.reset_peak_memory_stats()
-            seconds = on_gpu(action, 3)
+            seconds = best_of(to_the_end(action))
             share = counter.get_total_flops() / seconds / product_rate
             title = f"opdm, bfloat16, {name}, batch {count}"
             rows.append(Row(title, 1000 * seconds / count, "ms per drawing", ""))
@@ -470,14 +453,30 @@ def paper_rows() -> list[Row]:
     return rows
 
 
-def on_gpu(action: Callable[[], object], repetitions: int) -> float:
-    """Seconds that it takes there."""
-    torch.cuda.synchronize()
-    begun = time.perf_counter()
-    for _ in range(repetitions):
+def build_still(conditions: Conditions) -> Conditions:
+    """What a model is given that makes nothing of motion."""
+    return Conditions(
+        lines=conditions.lines,
+        keyframes=conditions.keyframes,
+        keyframe_lines=conditions.keyframe_lines,
+        regions=conditions.regions,
+    )
+
+
+def paint_in_bfloat16(model: OPDMModel, conditions: Conditions) -> None:
+    """As `sample`, by a model whose weights are float32, on the device of the conditions."""
+    with torch.autocast(conditions.lines.device.type, torch.bfloat16):
+        sample(model, conditions)
+
+
+def to_the_end(action: Callable[[], object]) -> Callable[[], None]:
+    """The action, and all that it has started on a GPU."""
+
+    def whole() -> None:
         action()
-    torch.cuda.synchronize()
-    return (time.perf_counter() - begun) / repetitions
+        torch.cuda.synchronize()
+
+    return whole
 
 
 ROWS = {

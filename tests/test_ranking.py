@@ -24,17 +24,15 @@ def matched_conditions(references=2) -> Conditions:
     return make_conditions(references=references, adapter=MATCHES)
 
 
-def exchange(conditions: Conditions) -> Conditions:
-    """The same with the keyframes in the other order."""
-    count = conditions.proposals.shape[1]
-    fills, moves = conditions.fill_sureness.shape[1], 2 * FLOWS
-    order = [*range(moves, 2 * moves), *range(moves), 2 * moves + 1, 2 * moves, count - fills]
-    order += [count - 1, count - 2] if fills == 3 else []
+def exchange(conditions: Conditions) -> tuple[Conditions, list[int]]:
+    """The same with the two keyframes in the other order, and where each proposal comes from then."""
+    count, moves = conditions.proposals.shape[1], 2 * FLOWS
+    order = [*range(moves, 2 * moves), *range(moves), 2 * moves + 1, 2 * moves, count - 3, count - 1, count - 2]
     by_keyframe = ("keyframes", "keyframe_lines", "flow_px", "flow_error_px", "settled", "moved_lines")
     return replace(
         conditions,
         proposals=conditions.proposals[:, order],
-        fill_sureness=conditions.fill_sureness[:, [0, 2, 1]] if fills == 3 else conditions.fill_sureness,
+        fill_sureness=conditions.fill_sureness[:, [0, 2, 1]],
         **{name: getattr(conditions, name).flip(1) for name in by_keyframe},
     ), order
 
