@@ -81,32 +81,10 @@ class Painting(Task):
             seed=run.seed,
             matcher=config.matcher,
         )
-        if run.reuse > 1:
-            self.dataset, self.stack = WholeDrawings(self.shots), list
         self.model = OPDMModel.from_model_config(config).to(memory_format=torch.channels_last)
         if run.init_from is not None:
             copy_weights(self.model, OPDMPipeline.from_pretrained(run.init_from).model, run.init_from)
         self.objective = OBJECTIVES[type(run.objective)](self.model, run.objective, run.schedule)
-
-    def plan_loads(self, passes: range) -> tuple[range, int]:
-        """A batch for each pass; or a shot at a time, of which fewer are needed."""
-        run = self.run
-        if run.reuse == 1:
-            return super().plan_loads(passes)
-        assert isinstance(run.data, ShotDataConfig), "a run is checked when it is made"
-        first = passes.start * run.batch_size // (run.reuse * run.data.targets_per_shot)
-        drawings = count_drawings(len(passes), reuse=run.reuse, size=run.batch_size)
-        return range(first, first - (-drawings // run.data.targets_per_shot)), run.data.targets_per_shot
-
-    def batches(self, made: Iterator[Any], *, first_pass: int, process: int, device: torch.device) -> Iterator[Any]:
-        """Those made, or crops of all drawings that were made."""
-        run = self.run
-        if run.reuse == 1:
-            return made
-        assert isinstance(run.data, ShotDataConfig), "a run is checked when it is made"
-        replay = Replay(side=run.data.crop_size, most=run.kept_drawings, device=device)
-        seed = run.seed, process
-        return draw_again(made, replay, reuse=run.reuse, size=run.batch_size, seed=seed, first_pass=first_pass)
 
     def export(self, folder: Path) -> None:
         """A pipeline."""
@@ -126,6 +104,33 @@ class Painting(Task):
         }
         lines = samples.conditions.lines.expand(-1, 3, -1, -1)
         return Validation(scores, [keyframes[:, 0], lines, painted, samples.target, keyframes[:, -1]])
+
+
+class PaintingAgain(Painting):
+    """The same, trained on crops of whole drawings, each of which is good for several."""
+
+    def __init__(self, run: Run, config: ModelConfig):
+        super().__init__(run, config)
+        self.dataset, self.stack = WholeDrawings(self.shots), list
+
+    def plan_loads(self, passes: range) -> tuple[range, int]:
+        """A shot at a time, of which fewer are needed than of batches."""
+        run, each = self.run, self.shots.config.targets_per_shot
+        first = passes.start * run.batch_size // (run.reuse * each)
+        drawings = count_drawings(len(passes), reuse=run.reuse, size=run.batch_size)
+        return range(first, first - (-drawings // each)), each
+
+    def batches(self, made: Iterator[Any], *, first_pass: int, process: int, device: torch.device) -> Iterator[Any]:
+        """Crops of all drawings that were made."""
+        run = self.run
+        replay = Replay(side=self.shots.config.crop_size, most=run.kept_drawings, device=device)
+        seed = run.seed, process
+        return draw_again(made, replay, reuse=run.reuse, size=run.batch_size, seed=seed, first_pass=first_pass)
+
+
+def make_painting(run: Run, config: ModelConfig) -> Painting:
+    """The task of a model that paints."""
+    return PaintingAgain(run, config) if run.reuse > 1 else Painting(run, config)
 
 
 class Matching(Task):
@@ -171,7 +176,7 @@ def score_pair(pair: SegmentPair, match: Tensor) -> dict[str, float]:
 
 
 TASKS: dict[type[ModelConfig] | type[AnTConfig], Callable[[Run, Any], Task]] = {
-    ModelConfig: Painting,
+    ModelConfig: make_painting,
     AnTConfig: Matching,
 }
 
