@@ -13,6 +13,8 @@ from opdm.alignment import align
 from opdm.flow import dense_inverse_search, encode_lines, flow_tensor
 from opdm.frames import resize, to_8_bit
 from opdm.layers import Layers
+from opdm.outlines import find_outlines, follow_outlines
+from opdm.segments import find_regions, grow_over_lines, resize_regions
 from opdm.settling import blur_ink, compare_lines, settle
 from opdm.warp import forward_backward_error_px
 
@@ -56,6 +58,7 @@ def estimate_motion(lines: Tensor, keyframes: Sequence[Layers], tracks_px: Tenso
     drawing = resize(lines, searched)
     starts = [None] * len(keyframes) if tracks_px is None else list(to_arrays(resize_flow(tracks_px, searched)))
     encoded, ink = encode_lines(drawing), blur_ink(drawing[0].numpy())
+    outlines = find_outlines(grow_over_lines(resize_regions(find_regions(lines), searched)).numpy(), ink)
     errors: list[Tensor] = []
     flows: list[list[np.ndarray]] = []
     inks, settled = [], []
@@ -64,7 +67,8 @@ def estimate_motion(lines: Tensor, keyframes: Sequence[Layers], tracks_px: Tenso
         there, back = search_both_ways(encoded, encode_lines(keyframe_lines), start)
         errors.append(forward_backward_error_px(there, back))  # one keyframe at a time, as it takes memory
         inks.append(blur_ink(keyframe_lines[0].numpy()))
-        found, is_settled = settle(list(to_arrays(there)), errors[-1][0, 0].numpy(), ink, inks[-1])
+        followed = [follow_outlines(flow, outlines, ink, inks[-1]) for flow in to_arrays(there)]
+        found, is_settled = settle(followed, errors[-1][0, 0].numpy(), ink, inks[-1])
         flows.append(found)
         settled.append(is_settled)
     if len({id(keyframe) for keyframe in keyframes}) == 2:

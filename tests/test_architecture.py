@@ -30,6 +30,7 @@ LAYERS = {
         "lines",
         "matching",
         "motion",
+        "outlines",
         "pan",
         "proposals",
         "published_weights",
