@@ -58,11 +58,6 @@ class Outline:
     normals: np.ndarray
     """(N, 2) float, across its lines: along them, motion is not known."""
 
-    @property
-    def offset(self) -> tuple[int, int]:
-        """x and y of the box."""
-        return self.box[1].start, self.box[0].start
-
 
 def find_outlines(regions: np.ndarray, ink: Image) -> list[Outline]:
     """Of regions (H, W) int32 from 1, lines grown over, in a drawing's blurred ink (H, W) in [0, 1]."""
@@ -112,8 +107,7 @@ def follow_outlines(flow: Flow, outlines: Sequence[Outline], drawing: Image, key
         matrix, share = fit_motion(outline, flow)
         if share < LEAST_SHARE or not 1 / LARGEST_SCALE < np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < LARGEST_SCALE:
             continue
-        (height, width), (left, top) = outline.inside.shape, outline.offset
-        rows, columns = np.mgrid[top : top + height, left : left + width].astype(np.float32)
+        rows, columns = np.mgrid[outline.box].astype(np.float32)
         places = np.dstack([columns, rows])
         there = places @ matrix[:, :2].T + matrix[:, 2]
         is_seen = (there >= 0).all(axis=-1) & (there <= np.array(flow.shape[1::-1]) - 1).all(axis=-1)

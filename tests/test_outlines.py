@@ -123,6 +123,7 @@ def test_a_region_without_lines_inside_has_no_outline_to_follow():
 
 def test_an_outline_that_leaves_the_frame_tells_by_what_is_seen_of_it():
     _, outlines = look(face(LID_Y, (240, 40)))
+    assert outlines
     for outline in outlines:
         assert outline.points.min() > 3
     assert look(np.ones(SIZE, np.float32))[1] == []
