@@ -1,7 +1,9 @@
 """Put a trained model inside the package: `python scripts/release.py runs/opdm-small/pipeline opdm-small`.
 
 Half precision, at most 16 MiB, with its checksum; the model card beside it (README.md) stays as it is. Of several
-folders, runs that went on from each other, the weights are averaged (Wortsman et al. 2022, "Model soups").
+folders, runs that went on from each other, the weights are averaged (Wortsman et al. 2022, "Model soups"); a run and
+what it started from may be, too (the same, "Robust fine-tuning of zero-shot models"). A folder given
+twice counts twice.
 """
 
 import argparse
@@ -58,14 +60,22 @@ def load(folder: Path) -> OPDMPipeline | AnT:
 
 
 def average(loaded: list[OPDMPipeline | AnT]) -> OPDMPipeline | AnT:
-    """The first of them with the mean weights of all. Raises ValueError where they are of several shapes."""
+    """The first of them with the mean weights of all. Raises ValueError where they are of several shapes.
+
+    A layer that some runs had not yet added nothing there: its weights that start at zero count as zero for them.
+    """
     networks = [each.model if isinstance(each, OPDMPipeline) else each for each in loaded]
-    shapes = [{name: weight.shape for name, weight in network.named_parameters()} for network in networks]
-    if any(each != shapes[0] for each in shapes):
-        raise ValueError("these pipelines are models of several shapes; give runs that went on from each other")
-    for name, weight in networks[0].named_parameters():
-        mean = torch.stack([network.get_parameter(name).float() for network in networks]).mean(dim=0)
-        weight.data.copy_(mean)
+    first, states = networks[0], [dict(network.named_parameters()) for network in networks]
+    new = dict(type(first).from_config(first.config).named_parameters())
+    idle = getattr(first, "idle_when_new", ())
+    for state in states:
+        fits = all(name in new and weight.shape == new[name].shape for name, weight in state.items())
+        if not fits or not all(name.startswith(idle) for name in new.keys() - state.keys()):
+            raise ValueError("these pipelines are models of several shapes; give runs that went on from each other")
+    with torch.no_grad():
+        for name, weight in first.named_parameters():
+            values = [state[name].float() for state in states if name in state]
+            weight.copy_(sum(values) / (len(values) if new[name].any() else len(states)))
     return loaded[0]
 
 
