@@ -109,6 +109,7 @@ def measure(clips: "list[Clip]", frames: int, pipeline: "OPDMPipeline", *, knows
     from opdm.flow import track_px
     from opdm.layers import Layers
     from opdm.motion import estimate_motion
+    from opdm.segments import find_regions
     from opdm.staging import set_up
 
     scores: dict[str, list[Tensor]] = {}
@@ -118,8 +119,9 @@ def measure(clips: "list[Clip]", frames: int, pipeline: "OPDMPipeline", *, knows
         keyframes = [Layers(clip.color(i), lines[i]) for i in (0, frames - 1)]
         tracks_px = torch.stack([torch.stack(track_px(lines)), torch.stack(track_px(lines[::-1])[::-1])], dim=1)
         for i in range(1, frames - 1):
-            handed_on = estimate_motion(lines[i], keyframes, tracks_px[i])
-            motions = {HANDED_ON: handed_on, ALONE: estimate_motion(lines[i], keyframes)}
+            regions = find_regions(lines[i])
+            handed_on = estimate_motion(lines[i], regions, keyframes, tracks_px[i])
+            motions = {HANDED_ON: handed_on, ALONE: estimate_motion(lines[i], regions, keyframes)}
             if knows_flow:
                 truth = true_motion(clip, i, frames)
                 motions[REFINED] = without_small_errors(motions[HANDED_ON], *truth)
@@ -128,6 +130,7 @@ def measure(clips: "list[Clip]", frames: int, pipeline: "OPDMPipeline", *, knows
             for name, motion in motions.items():
                 stage = set_up(
                     lines[i],
+                    regions,
                     keyframes,
                     shorter_side=pipeline.default_size,
                     multiple=pipeline.size_multiple,

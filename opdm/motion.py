@@ -14,7 +14,7 @@ from opdm.flow import dense_inverse_search, encode_lines, flow_tensor
 from opdm.frames import resize, to_8_bit
 from opdm.layers import Layers
 from opdm.outlines import find_outlines, follow_outlines
-from opdm.segments import find_regions, grow_over_lines, resize_regions
+from opdm.segments import grow_over_lines, resize_regions
 from opdm.settling import blur_ink, compare_lines, settle
 from opdm.warp import forward_backward_error_px
 
@@ -45,12 +45,14 @@ class Motion:
         return Motion(resize_flow(self.flow_px, size), resize_flow(self.error_px, size), settled)
 
 
-def estimate_motion(lines: Tensor, keyframes: Sequence[Layers], tracks_px: Tensor | None = None) -> Motion:
+def estimate_motion(
+    lines: Tensor, regions: Tensor, keyframes: Sequence[Layers], tracks_px: Tensor | None = None
+) -> Motion:
     """Estimate the motion from a drawing to its keyframes.
 
-    lines (1, H, W) in [0, 1], any size, and K keyframes of that size; they are enlarged, but not beyond
-    `LARGEST_SIDE`, and shrunk where they are larger. tracks_px (K, 2, h, w), of any size, is where `opdm.flow.track_px`
-    leads, where there are drawings between.
+    lines (1, H, W) in [0, 1], any size, with the regions (H, W) `opdm.segments.find_regions` finds, and K keyframes
+    of that size; they are enlarged, but not beyond `LARGEST_SIDE`, and shrunk where they are larger. tracks_px
+    (K, 2, h, w), of any size, is where `opdm.flow.track_px` leads, where there are drawings between.
     """
     size = lines.shape[-2], lines.shape[-1]
     scale = min(ENLARGEMENT, LARGEST_SIDE / min(size))
@@ -58,7 +60,7 @@ def estimate_motion(lines: Tensor, keyframes: Sequence[Layers], tracks_px: Tenso
     drawing = resize(lines, searched)
     starts = [None] * len(keyframes) if tracks_px is None else list(to_arrays(resize_flow(tracks_px, searched)))
     encoded, ink = encode_lines(drawing), blur_ink(drawing[0].numpy())
-    outlines = find_outlines(grow_over_lines(resize_regions(find_regions(lines), searched)).numpy(), ink)
+    outlines = find_outlines(grow_over_lines(resize_regions(regions, searched)).numpy(), ink)
     errors: list[Tensor] = []
     flows: list[list[np.ndarray]] = []
     inks, settled = [], []

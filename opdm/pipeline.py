@@ -22,6 +22,7 @@ from opdm.model import OPDMModel
 from opdm.motion import estimate_motion
 from opdm.runtime import return_freed_memory
 from opdm.sampler import denoise_step, make_scheduler, sampling_grid
+from opdm.segments import find_regions
 from opdm.staging import Finished, Stage, set_up
 from opdm.weights import embedded_models, resolve
 
@@ -154,11 +155,12 @@ class OPDMPipeline(DiffusionPipeline):
 
         tracks_px: see `opdm.motion.estimate_motion`; time: see `opdm.staging.set_up`.
         """
-        motion = None
+        regions, motion = find_regions(lines), None
         if self.uses_motion:
-            motion = estimate_motion(lines, keyframes, tracks_px)
+            motion = estimate_motion(lines, regions, keyframes, tracks_px)
         return set_up(
             lines,
+            regions,
             keyframes,
             shorter_side=size or self.default_size,
             multiple=self.size_multiple,

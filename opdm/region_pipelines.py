@@ -25,7 +25,7 @@ from opdm.region_colors import (
     measure_flatness,
     sum_by_region,
 )
-from opdm.segments import fill_regions, grow_over_lines, vote_colors
+from opdm.segments import fill_regions, find_regions, grow_over_lines, vote_colors
 from opdm.staging import Finished, Moved, Stage, set_up
 
 
@@ -88,7 +88,7 @@ class AnTPipeline:
         time: float | None = None,
     ) -> Stage:
         """A drawing (1, H, W) and its keyframes; `size` has no effect, for regions are matched as they are drawn."""
-        return set_up(lines, keyframes, shorter_side=self.default_size, multiple=1)
+        return set_up(lines, find_regions(lines), keyframes, shorter_side=self.default_size, multiple=1)
 
     def paint(self, stages: Sequence[Stage], *, seeds: list[int], steps: int | None = None) -> Iterator[Finished]:
         """Drawings one after the other; nothing here is random."""

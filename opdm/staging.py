@@ -16,7 +16,7 @@ from opdm.layers import Layers
 from opdm.matching import Match
 from opdm.motion import Motion
 from opdm.proposals import Ballot, Fill, cast_votes, each_proposal, fill_by_vote
-from opdm.segments import find_regions, resize_regions
+from opdm.segments import resize_regions
 
 Size = tuple[int, int]
 """Height and width, in pixels."""
@@ -95,6 +95,7 @@ class Finished:
 
 def set_up(
     lines: Tensor,
+    regions: Tensor,
     keyframes: Sequence[Layers],
     *,
     shorter_side: int,
@@ -105,13 +106,12 @@ def set_up(
 ) -> Stage:
     """Set up a drawing (1, H, W) with keyframes of the same size, for a model working at `shorter_side` pixels.
 
-    Drawings are never enlarged. motion: as `opdm.motion.estimate_motion` gives it, for models that make something of
-    it. time: where the drawing stands between two keyframes, from 0 to 1, if that is known. With a `Matcher`, which
-    needs motion, there are fills by its matches.
+    Drawings are never enlarged. regions: (H, W), the drawing's, of `opdm.segments.find_regions`. motion: as
+    `opdm.motion.estimate_motion` gives it, for models that make something of it. time: where the drawing stands between
+    two keyframes, from 0 to 1, if that is known. With a `Matcher`, which needs motion, there are fills by its matches.
     """
     size = working_size((lines.shape[-2], lines.shape[-1]), shorter_side)
     small_lines, small_keyframes = resize(lines, size), [keyframe.resize(size) for keyframe in keyframes]
-    regions = find_regions(lines)
     small_regions, moved = resize_regions(regions, size), None
     if motion is not None:
         small_motion = motion.resize(size)

@@ -119,7 +119,8 @@ def test_ink_that_is_wider_than_the_lines_stays_over_the_painting():
 def test_a_drawing_that_is_set_up_has_the_painting_behind_it():
     scenery = paint_scenery()
     first, drawing, second = (draw(scenery, place) for place in PLACES)
-    motion = estimate_motion(drawing.lines, [first, second])
+    regions = find_regions(drawing.lines)
+    motion = estimate_motion(drawing.lines, regions, [first, second])
     is_moved = torch.tensor([name.endswith("as it is") for name in name_proposals(2, 1)])
 
     def worst(proposals):
@@ -128,10 +129,10 @@ def test_a_drawing_that_is_set_up_has_the_painting_behind_it():
         around = ~within(PLACES[1], RADIUS + 4), ~within(PLACES[1], RADIUS)
         return max(errors[is_moved][:, around[0]].max(), errors[~is_moved][:, around[1]].max())
 
-    stage = set_up(drawing.lines, [first, second], shorter_side=SIZE, multiple=1, motion=motion)
+    stage = set_up(drawing.lines, regions, [first, second], shorter_side=SIZE, multiple=1, motion=motion)
     for proposals in (stage.conditions.proposals, torch.stack(list(stage.proposals()))):
         assert worst(proposals) < 0.01
-    half = set_up(drawing.lines, [first, second], shorter_side=SIZE // 2, multiple=1, motion=motion)
+    half = set_up(drawing.lines, regions, [first, second], shorter_side=SIZE // 2, multiple=1, motion=motion)
     assert worst(torch.stack(list(half.proposals()))) < 0.01
 
 

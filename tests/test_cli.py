@@ -18,6 +18,7 @@ from opdm.errors import InputError
 from opdm.frames import read_frame, resize, write_frame
 from opdm.lines import extract_lines
 from opdm.pipeline import ModelError, OPDMPipeline
+from opdm.segments import find_regions
 from opdm.shot import Keyframe, Shot, plan_shot
 from opdm.staging import Finished, set_up
 
@@ -41,7 +42,7 @@ class BlendPipeline:
 
     def set_up(self, lines, keyframes, *, size, tracks_px, time):
         side = size or self.default_size
-        return set_up(lines, keyframes, shorter_side=side, multiple=self.size_multiple)
+        return set_up(lines, find_regions(lines), keyframes, shorter_side=side, multiple=self.size_multiple)
 
     def paint(self, stages, *, seeds, steps):
         if len(self.calls) == self.fail_at:

@@ -7,6 +7,7 @@ from opdm.flow import ENCODINGS, estimate_flow_px, track_px
 from opdm.frames import resize
 from opdm.layers import Layers
 from opdm.motion import FLOWS, LARGEST_SIDE, estimate_motion
+from opdm.segments import find_regions
 
 
 def drawing(dx=0.0, dy=0.0, size=96):
@@ -17,9 +18,10 @@ def drawing(dx=0.0, dy=0.0, size=96):
     return torch.from_numpy(image)[None] / 255
 
 
-def inked(*drawings):
-    """Keyframes without any paint."""
-    return [Layers(lines.expand(3, -1, -1), lines) for lines in drawings]
+def motion_of(lines, *drawings):
+    """Between a drawing and keyframes without any paint."""
+    keyframes = [Layers(other.expand(3, -1, -1), other) for other in drawings]
+    return estimate_motion(lines, find_regions(lines), keyframes)
 
 
 def test_flow_points_from_the_drawing_to_the_keyframe():
@@ -32,7 +34,7 @@ def test_flow_points_from_the_drawing_to_the_keyframe():
 
 
 def test_equal_drawings_do_not_move():
-    motion = estimate_motion(drawing(), inked(drawing(), drawing()))
+    motion = motion_of(drawing(), drawing(), drawing())
     assert motion.flow_px.shape == (2, FLOWS, 2, 192, 192) and motion.error_px.shape == (2, FLOWS, 1, 192, 192)
     assert motion.settled.shape == (2, 1, 192, 192) and motion.settled.min() == 1
     assert motion.flow_px.abs().max() < 0.5 and motion.error_px.max() < 0.5
@@ -48,7 +50,7 @@ def test_tracks_follow_motion_that_is_too_large_to_find_at_once():
 
 
 def test_motion_grows_with_the_frame():
-    motion = estimate_motion(drawing(), inked(drawing(5, -3)))
+    motion = motion_of(drawing(), drawing(5, -3))
     larger = motion.resize((384, 384))
     assert larger.flow_px.shape == (1, FLOWS, 2, 384, 384)
     assert torch.allclose(larger.flow_px.mean(dim=(-1, -2)), 2 * motion.flow_px.mean(dim=(-1, -2)), atol=0.1)
@@ -57,7 +59,7 @@ def test_motion_grows_with_the_frame():
 @pytest.mark.parametrize(("side", "searched"), [(96, 192), (400, LARGEST_SIDE), (900, LARGEST_SIDE)])
 def test_motion_is_searched_on_larger_drawings_up_to_a_limit(side, searched):
     lines = resize(drawing(), (side, side))
-    assert estimate_motion(lines, inked(lines)).flow_px.shape[-2:] == (searched, searched)
+    assert motion_of(lines, lines).flow_px.shape[-2:] == (searched, searched)
 
 
 def test_small_shapes_have_a_motion_of_their_own():
@@ -80,7 +82,7 @@ def test_small_shapes_have_a_motion_of_their_own():
     def error_px(flows):
         return (flows - truth_px).square().sum(dim=1).sqrt()[:, lines[0] < 0.7].mean(dim=1)
 
-    flow_px = estimate_motion(lines, inked(moved)).resize((size, size)).flow_px[0]
+    flow_px = motion_of(lines, moved).resize((size, size)).flow_px[0]
     assert error_px(flow_px).max() < 0.05
     assert error_px(estimate_flow_px(lines, moved)).min() > 0.1, (
         "at the drawing's own size they drag their surroundings"

@@ -131,9 +131,10 @@ def test_an_outline_that_leaves_the_frame_tells_by_what_is_seen_of_it():
 
 def test_the_motion_of_a_drawing_follows_outlines(monkeypatch):
     drawing, keyframe = (torch.from_numpy(face(y))[None] for y in (LID_Y, BROW_Y))
+    keyframes = [Layers(keyframe.expand(3, -1, -1), keyframe)]
 
     def measure():
-        motion = estimate_motion(drawing, [Layers(keyframe.expand(3, -1, -1), keyframe)]).resize(SIZE)
+        motion = estimate_motion(drawing, find_regions(drawing), keyframes).resize(SIZE)
         return float(motion.flow_px[0].norm(dim=1)[:, FOREHEAD[0], FOREHEAD[1]].max())
 
     followed = measure()

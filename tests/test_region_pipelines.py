@@ -54,7 +54,7 @@ class OneToOne:
 
 def stage_of(keyframe, lines=None):
     lines = three_rooms() if lines is None else lines
-    return set_up(lines, [keyframe, keyframe], shorter_side=HEIGHT, multiple=1)
+    return set_up(lines, find_regions(lines), [keyframe, keyframe], shorter_side=HEIGHT, multiple=1)
 
 
 def test_a_region_takes_the_color_of_its_best_match_in_the_surest_keyframe():

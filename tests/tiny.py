@@ -35,6 +35,7 @@ from opdm.matching import Matcher
 from opdm.model import OPDMModel
 from opdm.motion import FLOWS, estimate_motion
 from opdm.proposals import count_proposals
+from opdm.segments import find_regions
 from opdm.staging import Stage, set_up
 
 UNET = UNetConfig(
@@ -104,8 +105,9 @@ def make_conditions(batch=2, references=2, size=32, adapter: AdapterConfig = OFF
 
 def set_up_moved(lines: Tensor, keyframes: list[Layers], matcher: Matcher | None = None) -> Stage:
     """A drawing at its own size with its motion, as for a model that takes sides of multiples of 8."""
-    motion = estimate_motion(lines, keyframes)
-    return set_up(lines, keyframes, shorter_side=min(lines.shape[1:]), multiple=8, motion=motion, matcher=matcher)
+    regions, side = find_regions(lines), min(lines.shape[1:])
+    motion = estimate_motion(lines, regions, keyframes)
+    return set_up(lines, regions, keyframes, shorter_side=side, multiple=8, motion=motion, matcher=matcher)
 
 
 def equal(a: Batch, b: Batch) -> bool:

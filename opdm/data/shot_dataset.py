@@ -23,6 +23,7 @@ from opdm.line_style import choose_extractor
 from opdm.lines import CLASSICAL, extract_lines
 from opdm.matching import Matcher
 from opdm.motion import estimate_motion
+from opdm.segments import find_regions
 from opdm.staging import set_up, working_size
 
 HELD_OUT = 2**40
@@ -160,11 +161,13 @@ class ShotDataset(Dataset[Batch]):
         keyframes = [Layers(keyed.colors[place], keyed.lines[place]) for place in keyframe_places]
         tracks_px = None if keyed.tracks_px is None else keyed.tracks_px[target][[int(end > 0) for end in ends]]
         lines, motion = keyed.lines[target], None
+        regions = find_regions(lines)
         if self.uses_motion:
-            motion = estimate_motion(lines, keyframes, tracks_px)
+            motion = estimate_motion(lines, regions, keyframes, tracks_px)
         first, last = keyframe_places[0], keyframe_places[-1]
         stage = set_up(
             lines,
+            regions,
             keyframes,
             shorter_side=min(lines.shape[-2:]),
             multiple=1,
