@@ -46,6 +46,11 @@ class Layers:
         return self._separated[1]
 
     @cached_property
+    def remainder(self) -> Tensor:
+        """(3, H, W) in [-1, 1]: what the colors have beyond paint and ink, as lines that are thicker than drawn."""
+        return self.color - lay_lines(self.paint, self.ink, self.lines)
+
+    @cached_property
     def regions(self) -> Tensor:
         """(H, W) int32 from 1: what its lines enclose; a pixel of a line belongs to the nearest region."""
         return grow_over_lines(find_regions(self.lines))

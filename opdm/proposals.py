@@ -58,9 +58,10 @@ def each_proposal(
 ) -> Iterator[Tensor]:
     """P frames (3, H, W) in [0, 1], one at a time, for they are many and may be large.
 
-    Of each keyframe and flow the moved keyframe, and its moved paint beneath the drawing's own lines; each keyframe
-    unmoved; last, the drawing's regions filled in each way, its lines in the ink of those that the keyframes share.
-    A backdrop lies behind all of them.
+    Of each keyframe and flow the moved keyframe, and its moved paint beneath the drawing's own lines, with what these
+    layers leave out of its colors as far as its moved lines are the drawing's; each keyframe unmoved; last, the regions
+    of the drawing filled in each way, its lines in the ink of those that the keyframes share. A backdrop lies behind
+    all of them.
 
     lines (1, H, W); regions (H, W) from 1, 0 = line; motion of any size.
     """
@@ -80,13 +81,15 @@ def each_proposal(
             layers = (keyframe.paint, keyframe.ink, keyframe.lines)
             paint, ink, moved_lines = (sample(layer[None], grid)[0] for layer in layers)
             yield in_front_moved(sample_color(keyframe.color[None], grid)[0], ink, k, grid)
-            yield in_front(lay_lines(paint, ink, lines), ink)
+            inked, is_same = lay_lines(paint, ink, lines), (moved_lines - lines).abs_().neg_().add_(1)
+            inked.addcmul_(sample(keyframe.remainder[None], grid)[0], is_same).clamp_(0, 1)
+            yield in_front(inked, ink)
             share = (1 - moved_lines) * (1 - lines) / count
             paints.add_(paint, alpha=1 / count)
             inks.add_(ink, alpha=1 / count)
             shared.addcmul_(ink, share)
             shares += share
-            del paint, ink, moved_lines, share  # frames may be large
+            del paint, ink, moved_lines, inked, is_same, share  # frames may be large
     for keyframe in keyframes:
         yield in_front(keyframe.color, keyframe.ink)
     inks = gather_ink(shared, shares, stray=inks)

@@ -60,6 +60,19 @@ def test_drawn_lines_stay_where_they_are_drawn_though_the_motion_is_wrong():
     assert (voted - target.color).abs().max() < 0.05, "most of each region has the right color, so all of it gets that"
 
 
+def test_what_layers_leave_out_stays_with_lines_that_stay_and_goes_with_those_that_go():
+    plain, motion = keyframe(0), shifted(0, 1)
+    uneven = 0.4 * torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    shaded = Layers((plain.color + uneven).clamp(0, 1), plain.lines)
+    assert shaded.remainder.abs().max() > 0.1, "or the test shows nothing"
+    _, same, *_ = each_proposal(shaded.lines, [shaded], motion, find_regions(shaded.lines), [])
+    assert torch.allclose(same, shaded.color, atol=1e-5)
+    empty = torch.ones_like(shaded.lines)
+    _, gone, *_ = each_proposal(empty, [shaded], motion, find_regions(empty), [])
+    on_line = shaded.lines[0] == 0
+    assert torch.allclose(gone[:, on_line], shaded.paint[:, on_line], atol=1e-5)
+
+
 def test_a_sure_keyframe_outvotes_an_unsure_one():
     keyframes = [keyframe(0), keyframe(0, left=(0.1, 0.9, 0.1))]
     motion = shifted(0, 2)
