@@ -1,9 +1,9 @@
 """Put a trained model inside the package: `python scripts/release.py runs/opdm-small/pipeline opdm-small`.
 
 Half precision, at most 16 MiB, with its checksum; the model card beside it (README.md) stays as it is. Of several
-folders, runs that went on from each other, the weights are averaged (Wortsman et al. 2022, "Model soups"); a run and
-what it started from may be, too (the same, "Robust fine-tuning of zero-shot models"). A folder given
-twice counts twice.
+folders, runs that went on from each other, the weights are averaged (Wortsman et al. 2022, "Model soups"), or those of
+a run and of what it started from (the same, "Robust fine-tuning of zero-shot models"). A folder given twice counts
+twice.
 """
 
 import argparse
