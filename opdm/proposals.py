@@ -81,20 +81,26 @@ def each_proposal(
             layers = (keyframe.paint, keyframe.ink, keyframe.lines)
             paint, ink, moved_lines = (sample(layer[None], grid)[0] for layer in layers)
             yield in_front_moved(sample_color(keyframe.color[None], grid)[0], ink, k, grid)
-            inked, is_same = lay_lines(paint, ink, lines), (moved_lines - lines).abs_().neg_().add_(1)
-            inked.addcmul_(sample(keyframe.remainder[None], grid)[0], is_same).clamp_(0, 1)
-            yield in_front(inked, ink)
+            yield in_front(
+                lay_moved_lines(paint, ink, lines, moved_lines, sample(keyframe.remainder[None], grid)[0]), ink
+            )
             share = (1 - moved_lines) * (1 - lines) / count
             paints.add_(paint, alpha=1 / count)
             inks.add_(ink, alpha=1 / count)
             shared.addcmul_(ink, share)
             shares += share
-            del paint, ink, moved_lines, inked, is_same, share  # frames may be large
+            del paint, ink, moved_lines, share  # frames may be large
     for keyframe in keyframes:
         yield in_front(keyframe.color, keyframe.ink)
     inks = gather_ink(shared, shares, stray=inks)
     for fill in fills:
         yield in_front(lay_lines(fill_regions(regions, fill.colors, paints), inks, lines), inks)
+
+
+def lay_moved_lines(paint: Tensor, ink: Tensor, lines: Tensor, moved_lines: Tensor, remainder: Tensor) -> Tensor:
+    """A drawing's lines (1, H, W) over moved paint, with the moved remainder as far as the moved lines are the same."""
+    is_same = (moved_lines - lines).abs_().neg_().add_(1)
+    return lay_lines(paint, ink, lines).addcmul_(remainder, is_same).clamp_(0, 1)
 
 
 def gather_ink(shared: Tensor, shares: Tensor, *, stray: Tensor) -> Tensor:
