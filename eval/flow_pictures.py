@@ -12,7 +12,7 @@ from torch import Tensor
 
 from flow_benchmark import read_truth, view_frame
 from flow_models import FlowModel, View
-from opdm.warp import backward_warp, sampling_grid
+from opdm.warp import backward_warp, destinations
 
 if TYPE_CHECKING:
     from opdm.data.clips import Clip
@@ -66,7 +66,8 @@ def place_colors(height: int, width: int) -> Tensor:
 
 def move(key: Keyframe, flow_px: Tensor, is_hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The keyframe and its places brought to the drawing along (2, H, W); gray where hidden (H, W) or from outside."""
-    is_known = (sampling_grid(flow_px[None])[0].abs() <= 1).all(dim=-1)
+    (x, y), (height, width) = destinations(flow_px[None])[0], flow_px.shape[-2:]
+    is_known = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
     if is_hidden is not None:
         is_known &= ~is_hidden
     moved = backward_warp(torch.cat([key.view.color, key.places])[None], flow_px[None])[0]

@@ -19,7 +19,7 @@ from opdm.motion import Motion
 from opdm.pan import DETAIL, INKED, LINE_PX, border_regions, estimate_pan, find_ground, follow, is_near_line, is_within
 from opdm.region_colors import FLAT_TOLERANCE, pick, sum_by_region
 from opdm.segments import grow_over_lines, resize_regions
-from opdm.warp import backward_warp, sample, sampling_grid
+from opdm.warp import backward_warp, destinations, sample
 
 DETAIL_PX, DETAIL_SHARE = 20, 0.02
 """Fewest pixels of detail in a region of a keyframe that rests, and their least share of it."""
@@ -69,12 +69,12 @@ class View:
         """
         return torch.where(self.is_shown, lay_lines(self.color, ink, self.lines), frame)
 
-    def lay_behind_moved(self, frame: Tensor, ink: Tensor, k: int, grid: Tensor) -> Tensor:
-        """The same of keyframe k, moved by a `sampling_grid`.
+    def lay_behind_moved(self, frame: Tensor, ink: Tensor, k: int, places_px: Tensor) -> Tensor:
+        """The same of keyframe k, sampled at places (1, 2, H, W), x and y in pixels.
 
         Its lines may be wider than those drawn, as where these were extracted; so edges are those of its cutout.
         """
-        moved = sample(self.cutouts[k : k + 1], grid)[0]
+        moved = sample(self.cutouts[k : k + 1], places_px)[0]
         edge = ((1 - moved[3]) * self.color).add_(moved[:3]).clamp_(0, 1)
         del moved  # frames may be large
         return torch.where(self.is_shown & self.is_edge, edge, self.lay_behind(frame, ink))
@@ -273,7 +273,7 @@ def count_common(regions: Tensor, parts: Tensor, flow_px: Tensor, count: int) ->
         return torch.bincount(pairs.flatten(), minlength=(count + 1) * columns).view(-1, columns)[1:, 1:]
 
     stacked = parts.float().expand(len(flow_px), 1, -1, -1)
-    led = F.grid_sample(stacked, sampling_grid(flow_px), mode="nearest", padding_mode="border", align_corners=True)
+    led = sample(stacked, destinations(flow_px), interpolation=cv2.INTER_NEAREST)
     leads = torch.stack([count_pairs(there) for there in led[:, 0].long()])
     return torch.minimum(count_pairs(parts), leads.double().mean(dim=0))
 

@@ -163,10 +163,10 @@ def take_examples(
     generator = torch.Generator().manual_seed(seed)
     likely = chance * torch.exp(-error_px.flatten()) + torch.finfo().tiny
     taken = torch.multinomial(likely, min(EXAMPLES, len(likely)), generator=generator)
-    height, width = ink.shape[1:]
+    width = ink.shape[-1]
     x, y = taken % width + flow_px[0].flatten()[taken], taken // width + flow_px[1].flatten()[taken]
-    grid = torch.stack([2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1], dim=-1)
-    return sample(responses[None], grid[None, None])[0, :, 0], ink.flatten()[taken], 1 / chance[taken]
+    places_px = torch.stack([x, y])[None, :, None]  # (1, 2, 1, N)
+    return sample(responses[None], places_px)[0, :, 0], ink.flatten()[taken], 1 / chance[taken]
 
 
 def align(drawing: Tensor, lines: Tensor, scale: float) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from opdm.layers import Layers
 from opdm.region_colors import pick
-from opdm.warp import backward_warp, sample, sample_color, sampling_grid
+from opdm.warp import backward_warp, destinations, sample, sample_color
 
 DETAIL = 0.05
 """Contrast with a neighbor from which on paint would show that it moved."""
@@ -78,8 +78,8 @@ def follow(keyframe: Layers, shift_px: Tensor) -> Layers:
     """A keyframe as the camera has it that moved by (dx, dy)."""
     if not shift_px.any():
         return keyframe
-    grid = sampling_grid(even_flow(shift_px, keyframe.lines.shape[-2:]))
-    return Layers(sample_color(keyframe.color[None], grid)[0], sample(keyframe.lines[None], grid)[0])
+    places_px = destinations(even_flow(shift_px, keyframe.lines.shape[-2:]))
+    return Layers(sample_color(keyframe.color[None], places_px)[0], sample(keyframe.lines[None], places_px)[0])
 
 
 def even_flow(shift_px: Tensor, size: tuple[int, ...]) -> Tensor:

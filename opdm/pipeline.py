@@ -27,7 +27,7 @@ from opdm.staging import Finished, Stage, set_up
 from opdm.weights import embedded_models, resolve
 
 LARGE_PX = 1_000_000
-"""From which on a drawing's own proposals take more memory than the model."""
+"""See `is_large`."""
 
 
 class ModelError(InputError):
@@ -155,6 +155,8 @@ class OPDMPipeline(DiffusionPipeline):
 
         tracks_px: see `opdm.motion.estimate_motion`; time: see `opdm.staging.set_up`.
         """
+        if is_large(lines):
+            return_freed_memory()
         regions, motion = find_regions(lines), None
         if self.uses_motion:
             motion = estimate_motion(lines, regions, keyframes, tracks_px)
@@ -172,11 +174,13 @@ class OPDMPipeline(DiffusionPipeline):
     @torch.no_grad()
     def paint(self, stages: Sequence[Stage], *, seeds: list[int], steps: int | None = None) -> Iterator[Finished]:
         """Drawings of one working size, one after the other."""
+        if any(is_large(stage.lines) for stage in stages):
+            return_freed_memory()
         frames, outputs = self.denoise(Conditions.stack([s.conditions for s in stages]), seeds=seeds, steps=steps)
         for stage, frame, output in zip(stages, frames.cpu(), outputs.cpu(), strict=True):
             height, width = stage.size
             small, output = frame[:, :height, :width].contiguous(), output[:, :height, :width]
-            if stage.lines.numel() > LARGE_PX:
+            if is_large(stage.lines):
                 return_freed_memory()
             finished = self.model.head.enlarge(small, output, stage.lines, stage.proposals())
             yield Finished(stage.hold(finished), self.model.head.weights(output))
@@ -196,6 +200,11 @@ class OPDMPipeline(DiffusionPipeline):
         prediction = self.model.head(output, guidance.proposals)
         frames = self.scheduler.step(prediction, grid[-1], noisy_frame).prev_sample
         return ((frames + 1) / 2).clamp(0, 1).float(), output.float()
+
+
+def is_large(lines: Tensor) -> bool:
+    """Whether a drawing's own frames take more memory than the model: what one leaves is of no use to the other."""
+    return lines.numel() > LARGE_PX
 
 
 def draw_noise(seed: int, size: tuple[int, ...]) -> Tensor:

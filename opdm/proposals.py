@@ -16,7 +16,7 @@ from opdm.layers import Layers, lay_lines
 from opdm.motion import FLOWS, Motion, resize_flow
 from opdm.region_colors import SAME_COLOR, color_distance, sum_by_region
 from opdm.segments import fill_regions, vote_colors
-from opdm.warp import backward_warp, sample, sample_color, sampling_grid
+from opdm.warp import backward_warp, destinations, sample, sample_color
 
 VOTE_FALLOFF_PX = 2.0
 """Forward-backward error at which a moved keyframe's vote counts half."""
@@ -71,18 +71,18 @@ def each_proposal(
     def in_front(frame: Tensor, ink: Tensor) -> Tensor:
         return frame if backdrop is None else backdrop.lay_behind(frame, ink)
 
-    def in_front_moved(frame: Tensor, ink: Tensor, k: int, grid: Tensor) -> Tensor:
-        return frame if backdrop is None else backdrop.lay_behind_moved(frame, ink, k, grid)
+    def in_front_moved(frame: Tensor, ink: Tensor, k: int, places_px: Tensor) -> Tensor:
+        return frame if backdrop is None else backdrop.lay_behind_moved(frame, ink, k, places_px)
 
     for k, (keyframe, flows) in enumerate(zip(keyframes, motion.flow_px, strict=True)):
         for flow_px in flows:
-            grid = sampling_grid(resize_flow(flow_px[None], (lines.shape[-2], lines.shape[-1])))
+            places_px = destinations(resize_flow(flow_px[None], (lines.shape[-2], lines.shape[-1])))
             # Each layer is even, and bilinear is enough.
             layers = (keyframe.paint, keyframe.ink, keyframe.lines)
-            paint, ink, moved_lines = (sample(layer[None], grid)[0] for layer in layers)
-            yield in_front_moved(sample_color(keyframe.color[None], grid)[0], ink, k, grid)
+            paint, ink, moved_lines = (sample(layer[None], places_px)[0] for layer in layers)
+            yield in_front_moved(sample_color(keyframe.color[None], places_px)[0], ink, k, places_px)
             yield in_front(
-                lay_moved_lines(paint, ink, lines, moved_lines, sample(keyframe.remainder[None], grid)[0]), ink
+                lay_moved_lines(paint, ink, lines, moved_lines, sample(keyframe.remainder[None], places_px)[0]), ink
             )
             share = (1 - moved_lines) * (1 - lines) / count
             paints.add_(paint, alpha=1 / count)

@@ -33,15 +33,16 @@ from opdm.conditions import Conditions
 from opdm.config import AnTConfig, JointObjectiveConfig, ReverseConfig
 from opdm.data.cel_animation import CelShot
 from opdm.data.training import Batch
+from opdm.layers import Layers
 from opdm.line_learning import respond_finely, trace_keyframes
 from opdm.lines import XDoG
 from opdm.metrics import CLIP_METRICS, NEED_WEIGHTS, ClipFrame, ClipScorer
 from opdm.metrics.motion import Motion, dis, find_motion
 from opdm.model import OPDMModel
-from opdm.motion import FLOWS
+from opdm.motion import FLOWS, estimate_motion
 from opdm.norm import norm_silu
 from opdm.objectives import JointObjective
-from opdm.proposals import count_proposals
+from opdm.proposals import count_proposals, each_proposal
 from opdm.runtime import default_dtype, reuse_freed_memory
 from opdm.sampler import denoise_step, make_scheduler, sampling_grid
 from opdm.segments import find_regions, vote_colors
@@ -296,6 +297,20 @@ def line_rows() -> list[Row]:
     return [Row(f"tracing two keyframes, {SIZE} px", tracing / responses, "times their responses", "")]
 
 
+def proposal_rows() -> list[Row]:
+    """What the choice of a 1080p drawing is carried out on: its moved keyframes, against copies of as many frames."""
+    reuse_freed_memory()
+    shot = CelShot(1, height=1080, width=1920, frames=3)
+    drawing, *keyframes = (Layers(frame.color, frame.lines) for frame in map(shot.frame, (1, 0, 2)))
+    regions = find_regions(drawing.lines)
+    motion = estimate_motion(drawing.lines, regions, keyframes)
+    count = count_proposals(len(keyframes), 0)
+    made = best_of(lambda: [None for _ in each_proposal(drawing.lines, keyframes, motion, regions, [])], 3)
+    copied = torch.empty_like(drawing.color)
+    copies = best_of(lambda: [copied.copy_(drawing.color) for _ in range(count)], 10)
+    return [Row("proposals of a 1080p drawing", made / copies, "copies of their frames", "")]
+
+
 def make_scored_clip() -> list[ClipFrame]:
     """A generated shot of 256 px with all that is known about it, painted with small errors."""
     shot = CelShot(1, height=256, width=256, frames=10)
@@ -490,6 +505,7 @@ ROWS = {
     "metrics": metric_rows,
     "metrics memory": metric_memory_rows,
     "lines": line_rows,
+    "proposals": proposal_rows,
     "paper": paper_rows,
     "data": data_rows,
 }

@@ -1,8 +1,10 @@
+import cv2
+import pytest
 import torch
 import torch.nn.functional as F
 from torchvision.ops import deform_conv2d
 
-from opdm.warp import backward_warp, forward_backward_error_px, mean_offset_px, sample, sample_color, sampling_grid
+from opdm.warp import backward_warp, destinations, forward_backward_error_px, mean_offset_px, sample, sample_color
 
 
 def test_zero_flow_leaves_the_frame_unchanged():
@@ -47,19 +49,30 @@ def test_colors_keep_their_detail_when_they_move_by_parts_of_a_pixel():
     flow_px = torch.zeros(1, 2, 32, 32)
     flow_px[:, 0] = 0.5
     inner = (..., slice(4, -4), slice(4, -4))
-    grid = sampling_grid(flow_px)
-    errors = [(move(pattern(0), grid) - pattern(0.5))[inner].abs().mean() for move in (sample_color, sample)]
+    places_px = destinations(flow_px)
+    errors = [(move(pattern(0), places_px) - pattern(0.5))[inner].abs().mean() for move in (sample_color, sample)]
     assert errors[0] < 0.5 * errors[1]
 
 
 def test_moved_colors_stay_colors():
     frame = (torch.rand(1, 3, 16, 16) > 0.5).float()
     flow_px = torch.rand(1, 2, 16, 16) * 4 - 2
-    moved = sample_color(frame, sampling_grid(flow_px))
+    moved = sample_color(frame, destinations(flow_px))
     assert moved.min() >= 0 and moved.max() <= 1
-    assert torch.allclose(
-        sample_color(frame, sampling_grid(flow_px.round())), backward_warp(frame, flow_px.round()), atol=1e-4
-    )
+    whole_px = flow_px.round()
+    assert torch.allclose(sample_color(frame, destinations(whole_px)), backward_warp(frame, whole_px), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "mode"),
+    [(cv2.INTER_LINEAR, "bilinear"), (cv2.INTER_CUBIC, "bicubic"), (cv2.INTER_NEAREST, "nearest")],
+)
+def test_samples_are_those_of_grid_sample(interpolation, mode):
+    frame = torch.rand(2, 3, 19, 23)
+    places_px = destinations(torch.randn(2, 2, 19, 23) * 8)  # many lead out of the frame
+    grid = places_px.movedim(1, -1) / torch.tensor([11.0, 9.0]) - 1
+    expected = F.grid_sample(frame, grid, mode=mode, padding_mode="border", align_corners=True)
+    assert torch.allclose(sample(frame, places_px, interpolation=interpolation), expected, atol=1e-4)
 
 
 def test_consistent_flows_have_no_forward_backward_error():

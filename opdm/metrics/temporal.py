@@ -14,7 +14,6 @@ from torch import Tensor
 
 from opdm.metrics.color import RegionMeans, delta_e_2000, lab_colors, region_means
 from opdm.metrics.flow import sample_bilinear
-from opdm.warp import backward_warp
 
 CDC_STEPS = (1, 2, 4)
 """Liu et al. 2021: how far apart the frames are that are compared."""
@@ -115,7 +114,7 @@ def warp_mask(forward_flow_px: Tensor, backward_flow_px: Tensor) -> Tensor:
 
 
 def _pair_error(frame: Tensor, following: Tensor, forward_flow_px: Tensor, is_masked: Tensor) -> float:
-    warped = backward_warp(following[None], forward_flow_px.to(following.dtype)[None])[0]
+    warped = sample_bilinear(following, forward_flow_px.to(following.dtype))
     squared_error = (frame - warped).square_().masked_fill_(is_masked, 0).sum(dtype=torch.float64)
     kept = is_masked.numel() - int(is_masked.sum())
     return float(squared_error) / (3 * kept) if kept else 0.0
