@@ -28,7 +28,7 @@ demo: .venv/installed ## Paint the example shot; contact sheet, video and scores
 	@echo "Look at $(DEMO)/contact_sheet.png and $(DEMO)/shot.mp4; the painted frames are in $(DEMO)/opdm-small/."
 
 test: .venv/installed-dev ## Run the test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 smoke: .venv/installed-dev ## Train four steps of a tiny model on the CPU, resume, paint, score
 	@rm -rf $(SMOKE)

@@ -1,10 +1,17 @@
 """What every test gets: the same random numbers in any order, and no GPU test where there is no GPU."""
 
+import os
 import random
 
+import cv2
 import numpy as np
 import pytest
 import torch
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several: threads of its own would wait for those of the others
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # what a test starts
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 
 def pytest_collection_modifyitems(items):

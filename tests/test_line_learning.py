@@ -46,7 +46,7 @@ def error(extract, frame, wanted):
     return float((extract(frame[None]) - wanted(frame[None])).square().mean())
 
 
-@pytest.mark.parametrize(("hand", "share"), [(by_edges, 0.3), (by_threshold, 0.85)])
+@pytest.mark.parametrize(("hand", "share"), [(by_edges, 0.3), (by_threshold, 0.95)])
 def test_the_hand_of_drawings_is_learned_though_figures_moved(hand, share):
     shot = slow_shot(3)
     keyframe, neighbor = (shot.frame(i).color for i in (0, 1))
