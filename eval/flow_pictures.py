@@ -12,7 +12,8 @@ from torch import Tensor
 
 from flow_benchmark import read_truth, view_frame
 from flow_models import FlowModel, View
-from opdm.warp import backward_warp, destinations
+from opdm.pan import is_within
+from opdm.warp import backward_warp
 
 if TYPE_CHECKING:
     from opdm.data.clips import Clip
@@ -66,8 +67,7 @@ def place_colors(height: int, width: int) -> Tensor:
 
 def move(key: Keyframe, flow_px: Tensor, is_hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The keyframe and its places brought to the drawing along (2, H, W); gray where hidden (H, W) or from outside."""
-    (x, y), (height, width) = destinations(flow_px[None])[0], flow_px.shape[-2:]
-    is_known = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+    is_known = is_within(flow_px.shape[-2:], flow_px)
     if is_hidden is not None:
         is_known &= ~is_hidden
     moved = backward_warp(torch.cat([key.view.color, key.places])[None], flow_px[None])[0]

@@ -88,7 +88,7 @@ def even_flow(shift_px: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def is_within(size: tuple[int, ...], shift_px: Tensor) -> Tensor:
-    """Which pixels (H, W) stay within the frame when they move by (dx, dy)."""
+    """Which pixels (H, W) stay within the frame when they move by (dx, dy), or along a flow (2, H, W)."""
     height, width = size
     y, x = torch.arange(height)[:, None] + shift_px[1], torch.arange(width) + shift_px[0]
     return (y >= 0) & (y <= height - 1) & (x >= 0) & (x <= width - 1)

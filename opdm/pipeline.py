@@ -27,7 +27,7 @@ from opdm.staging import Finished, Stage, set_up
 from opdm.weights import embedded_models, resolve
 
 LARGE_PX = 1_000_000
-"""See `is_large`."""
+"""From which on a drawing's own frames take more memory than the model."""
 
 
 class ModelError(InputError):
@@ -155,8 +155,7 @@ class OPDMPipeline(DiffusionPipeline):
 
         tracks_px: see `opdm.motion.estimate_motion`; time: see `opdm.staging.set_up`.
         """
-        if is_large(lines):
-            return_freed_memory()
+        make_room([lines])
         regions, motion = find_regions(lines), None
         if self.uses_motion:
             motion = estimate_motion(lines, regions, keyframes, tracks_px)
@@ -174,14 +173,12 @@ class OPDMPipeline(DiffusionPipeline):
     @torch.no_grad()
     def paint(self, stages: Sequence[Stage], *, seeds: list[int], steps: int | None = None) -> Iterator[Finished]:
         """Drawings of one working size, one after the other."""
-        if any(is_large(stage.lines) for stage in stages):
-            return_freed_memory()
+        make_room([stage.lines for stage in stages])
         frames, outputs = self.denoise(Conditions.stack([s.conditions for s in stages]), seeds=seeds, steps=steps)
         for stage, frame, output in zip(stages, frames.cpu(), outputs.cpu(), strict=True):
             height, width = stage.size
             small, output = frame[:, :height, :width].contiguous(), output[:, :height, :width]
-            if is_large(stage.lines):
-                return_freed_memory()
+            make_room([stage.lines])
             finished = self.model.head.enlarge(small, output, stage.lines, stage.proposals())
             yield Finished(stage.hold(finished), self.model.head.weights(output))
 
@@ -202,9 +199,10 @@ class OPDMPipeline(DiffusionPipeline):
         return ((frames + 1) / 2).clamp(0, 1).float(), output.float()
 
 
-def is_large(lines: Tensor) -> bool:
-    """Whether a drawing's own frames take more memory than the model: what one leaves is of no use to the other."""
-    return lines.numel() > LARGE_PX
+def make_room(drawings: Sequence[Tensor]) -> None:
+    """Between stages of painting drawings (1, H, W): what one leaves of a large drawing is of no use to the next."""
+    if any(lines.numel() > LARGE_PX for lines in drawings):
+        return_freed_memory()
 
 
 def draw_noise(seed: int, size: tuple[int, ...]) -> Tensor:
